@@ -1,169 +1,156 @@
-"""The embedded world's surroundings: each a function of (rng, size) that paints [size, size, 3] in [0, 1]."""
+"""The embedded world's surroundings: each a function of (rng, size) that paints planes [3, size, size]."""
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from .textures import Colours, grid, mix, noise, palette, ramp, soften
+from .textures import Colours, Planes, canvas, defocus, grid, mix, noise, palette, planes, ramp
 
-_SHIFT = 4
-_SMOOTHNESS = (1.0, 1.4, 1.8, 2.2)
-
-
-def _bytes(colour: Colours) -> list[float]:
-    return [float(round(255 * min(max(float(c), 0.0), 1.0))) for c in colour]
+_SHIFT = 4  # cv2 draws at 1/16 pixel
+_SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+_EXPONENTS = (1.0, 1.4, 1.8, 2.2)
 
 
-def _fill(canvas: np.ndarray, points: np.ndarray, colour: Colours) -> None:
-    """Fill the polygon `points` [N, 2] (x, y in [0, 1]) on a uint8 canvas."""
-    fixed = np.round((points * canvas.shape[0] - 0.5) * 2**_SHIFT).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed], _bytes(colour), cv2.LINE_AA, _SHIFT)
+def _fill(sheet: NDArray[np.uint8], points: NDArray, colour: Colours) -> None:
+    """Fill the polygon `points` [N, 2] (x, y in [0, 1])."""
+    fixed = np.round((points * sheet.shape[0] - 0.5) * 2**_SHIFT).astype(np.int32)
+    tone = np.minimum(255 * colour, 255).tolist()
+    cv2.fillPoly(sheet, [fixed], tone, cv2.LINE_AA, _SHIFT)
 
 
-def _unit(canvas: np.ndarray) -> Colours:
-    return canvas.astype(np.float32) / 255
-
-
-def _shapes(rng: np.random.Generator, canvas: np.ndarray, colours: Colours, count: int, smallest: float,
-            largest: float, corners: int, thin: float = 1.0) -> None:
-    """Occluding shapes with sizes of density r^-3: the dead leaves that give photographs their statistics
-    (Lee, Mumford and Huang, 2001)."""
-    low, high = largest**-2, smallest**-2
-    radius = np.sort(rng.uniform(low, high, count) ** -0.5)[::-1] if rng.random() < 0.3 \
-        else rng.uniform(low, high, count) ** -0.5
+def _scatter(rng: np.random.Generator, sheet: NDArray[np.uint8], colours: Colours, count: int, smallest: float,
+             largest: float, corners: int, thin: float = 1.0) -> None:
+    """Drop `count` shapes on each other, their radii of density r^-2 between `smallest` and `largest`."""
+    radius = 1 / rng.uniform(1 / largest, 1 / smallest, count)
+    if rng.random() < 0.5:
+        radius = np.sort(radius)[::-1]  # small things before large ones
     turn = np.linspace(0, 2 * np.pi, corners, endpoint=False) + rng.uniform(0, 6.3, (count, 1))
-    stretch = rng.uniform(0.3, 1.0, (count, 1)) * thin
     lean = rng.uniform(0, np.pi, (count, 1))
-    u, v = np.cos(turn), np.sin(turn) * stretch
+    u, v = np.cos(turn), np.sin(turn) * rng.uniform(0.3, 1.0, (count, 1)) * thin
     points = np.stack([u * np.cos(lean) - v * np.sin(lean), u * np.sin(lean) + v * np.cos(lean)], 2)
     points = points * radius[:, None, None] + rng.uniform(-0.1, 1.1, (count, 1, 2))
     tone = colours[rng.integers(0, len(colours), count)] * rng.uniform(0.75, 1.2, (count, 1))
     for outline, colour in zip(points, tone, strict=True):
-        _fill(canvas, outline, colour)
+        _fill(sheet, outline, colour)
 
 
-def texture(rng: np.random.Generator, size: int) -> Colours:
+def texture(rng: np.random.Generator, size: int) -> Planes:
     """A surface of fractal noise: stone, cloth, bark, water, fog."""
-    stretch = rng.choice([1.0, rng.uniform(2, 10)], p=[0.6, 0.4])
-    field = noise(rng, size, rng.choice(_SMOOTHNESS), rng.uniform(0.4, 3), stretch)
+    stretch = 1.0 if rng.random() < 0.6 else rng.uniform(2, 10)
+    field = noise(rng, size, rng.choice(_EXPONENTS), rng.uniform(0.3, 2), stretch)
     return ramp(0.5 + 0.22 * field, palette(rng, rng.integers(2, 6)))
 
 
-def studio(rng: np.random.Generator, size: int) -> Colours:
+def studio(rng: np.random.Generator, size: int) -> Planes:
     """A plain backdrop under uneven light."""
     rows, columns = grid(size)
-    lean = rng.uniform(-1, 1, 2)
-    field = 0.5 + lean[0] * (rows - 0.5) + lean[1] * (columns - 0.5) + 0.05 * noise(rng, size, 2.2, 3)
+    down, right = rng.uniform(-1, 1), rng.uniform(-1, 1)
+    field = 0.5 + down * (rows - 0.5) + right * (columns - 0.5) + 0.05 * noise(rng, size, 2.2, 3)
     return ramp(field, palette(rng, rng.integers(2, 4), vivid=rng.beta(1, 3)))
 
 
-def bokeh(rng: np.random.Generator, size: int) -> Colours:
+def bokeh(rng: np.random.Generator, size: int) -> Planes:
     """Surroundings far out of focus."""
     colours = palette(rng, 5)
-    canvas = (255 * ramp(0.5 + 0.25 * noise(rng, size, 1.8, 2), colours)).astype(np.uint8)
-    _shapes(rng, canvas, colours, 30, 0.05, 0.4, 16)
-    return soften(_unit(canvas), rng.uniform(0.02, 0.09))
+    sheet = canvas(ramp(0.5 + 0.25 * noise(rng, size, 1.8, 2), colours))
+    _scatter(rng, sheet, colours, 25, 0.07, 0.5, 16)
+    return defocus(planes(sheet), rng.uniform(0.02, 0.09))
 
 
-def leaves(rng: np.random.Generator, size: int) -> Colours:
+def leaves(rng: np.random.Generator, size: int) -> Planes:
     """Foliage: many thin shapes, sharp near and blurred far."""
     hue = rng.choice([rng.normal(0.27, 0.05), rng.normal(0.1, 0.04), rng.uniform()], p=[0.6, 0.25, 0.15])
     colours = palette(rng, 6, hue=hue, vivid=rng.uniform(0.2, 0.8), high=0.9)
-    canvas = (255 * ramp(0.3 + 0.2 * noise(rng, size, 1.4), colours)).astype(np.uint8)
-    _shapes(rng, canvas, colours * 0.6, 60, 0.05, 0.25, 10, 0.5)
-    far = soften(_unit(canvas), rng.uniform(0.005, 0.03))
-    canvas = (255 * np.clip(far, 0, 1)).astype(np.uint8)
-    _shapes(rng, canvas, colours, rng.integers(10, 90), 0.03, 0.18, 10, 0.5)
-    return _unit(canvas)
+    sheet = canvas(ramp(0.3 + 0.2 * noise(rng, size, 1.4), colours))
+    _scatter(rng, sheet, colours * 0.6, 50, 0.06, 0.35, 10, 0.5)
+    sheet = canvas(defocus(planes(sheet), rng.uniform(0.005, 0.03)))
+    _scatter(rng, sheet, colours, rng.integers(20, 90), 0.03, 0.25, 10, 0.5)
+    return planes(sheet)
 
 
-def clutter(rng: np.random.Generator, size: int) -> Colours:
-    """Dead leaves: everything in front of everything, each thing with its own texture."""
+def clutter(rng: np.random.Generator, size: int) -> Planes:
+    """Things in front of things: the dead leaves whose statistics are those of photographs (Lee, Mumford and
+    Huang, 2001), under one grain."""
     colours = palette(rng, 8)
-    canvas = np.full((size, size, 3), _bytes(colours[0]), np.uint8)
-    _shapes(rng, canvas, colours, rng.integers(40, 140), 0.025, 0.6, rng.integers(3, 14))
-    grain = noise(rng, size, rng.choice(_SMOOTHNESS), rng.uniform(0.5, 2))
-    return np.clip(_unit(canvas) * (1 + rng.uniform(0.03, 0.25) * grain[..., None]), 0, 1)
+    sheet = canvas(ramp(0.5 + 0.2 * noise(rng, size), colours))
+    _scatter(rng, sheet, colours, rng.integers(50, 130), 0.025, 0.9, rng.integers(3, 14))
+    grain = noise(rng, size, rng.choice(_EXPONENTS), rng.uniform(0.5, 2))
+    return planes(sheet) * (1 + rng.uniform(0.03, 0.25) * grain)
 
 
-def landscape(rng: np.random.Generator, size: int) -> Colours:
+def landscape(rng: np.random.Generator, size: int) -> Planes:
     """Sky with clouds, ridges in the haze, and a textured ground that flattens towards the horizon."""
     rows, _ = grid(size)
     horizon = rng.uniform(0.15, 0.85)
     sky = palette(rng, 3, hue=rng.choice([0.58, 0.06, rng.uniform()], p=[0.7, 0.2, 0.1]), low=0.3)
     picture = ramp(rows / (horizon + 0.1), sky if rng.random() < 0.8 else sky[::-1])
     cloud = np.clip(noise(rng, size, 1.8, 1.5, rng.uniform(1, 4), 0.0) * 0.5 - rng.uniform(-0.4, 0.6), 0, 1)
-    picture = mix(picture, np.full(3, rng.uniform(0.6, 1.0)), cloud)
-    land = palette(rng, 4, hue=rng.choice([0.25, 0.1, rng.uniform()], p=[0.5, 0.35, 0.15]), high=0.8)
-    ridges = rng.integers(0, 4)
-    for k in range(ridges):
-        line = horizon + 0.12 * noise(rng, size, 1.8, rng.uniform(0.5, 2))[0] * (1 - 0.2 * k) - 0.08 + 0.05 * k
-        haze = sky[-1] + (land[1] - sky[-1]) * (k + 1) / (ridges + 1)
-        tone = haze * (1 + 0.08 * noise(rng, size, 1.4)[..., None])
-        picture = mix(picture, tone, np.clip((rows - line) * size + 0.5, 0, 1))
-    ground = noise(rng, size, rng.choice((1.0, 1.4, 1.8)), rng.uniform(0.3, 2), rng.uniform(1, 6), 0.0)
-    field = 0.45 + 0.2 * ground + 0.3 * (horizon - rows)
-    edge = np.clip((rows - horizon - 0.01 * noise(rng, size)[0]) * size * rng.uniform(0.05, 1) + 0.5, 0, 1)
+    picture += (rng.uniform(0.6, 1.0) - picture) * cloud
+    land = palette(rng, 4, hue=rng.choice([0.25, 0.1, rng.uniform()], p=[0.5, 0.35, 0.15]), high=0.85)
+    ridges = int(rng.integers(0, 4))
+    for ridge in range(ridges):
+        skyline = 0.12 * noise(rng, size, 1.8, rng.uniform(0.5, 2))[0] - 0.08 + 0.05 * ridge + horizon
+        haze = sky[-1] + (land[1] - sky[-1]) * ((ridge + 1) / (ridges + 1))
+        slope = haze[:, None, None] * (1 + 0.08 * noise(rng, size, 1.4))
+        picture = mix(picture, slope, np.clip((rows - skyline) * size + 0.5, 0, 1))
+    ground = noise(rng, size, rng.choice(_EXPONENTS[:3]), rng.uniform(0.3, 2), rng.uniform(1, 6), 0.0)
+    field = 0.45 + rng.uniform(0.1, 0.3) * ground + 0.3 * (horizon - rows)
+    edge = np.clip((rows - horizon - 0.01 * noise(rng, size)[0]) * (size * rng.uniform(0.05, 1)) + 0.5, 0, 1)
     return mix(picture, ramp(field, land), edge)
 
 
-def room(rng: np.random.Generator, size: int) -> Colours:
+def room(rng: np.random.Generator, size: int) -> Planes:
     """A wall with frames, windows and shelves above a table or a floor of boards."""
     rows, columns = grid(size)
     wall, floor = palette(rng, 3, vivid=rng.beta(1, 3), low=0.15), palette(rng, 3, hue=rng.normal(0.08, 0.03))
-    field = 0.5 + rng.uniform(-0.8, 0.8) * (columns - 0.5) + 0.06 * noise(rng, size)
-    canvas = (255 * ramp(field, wall)).astype(np.uint8)
+    sheet = canvas(ramp(0.5 + rng.uniform(-0.8, 0.8) * (columns - 0.5) + 0.06 * noise(rng, size), wall))
     things = palette(rng, 6)
     for _ in range(rng.integers(1, 9)):
-        x, y = rng.uniform(-0.1, 1, 2)
-        w, h = rng.uniform(0.04, 0.45, 2)
-        corners = np.array([[0, 0], [1, rng.normal(0, 0.05)], [1, 1], [0, 1]])
-        _fill(canvas, (corners * 1.12 - 0.06) * (w, h) + (x, y), things[rng.integers(0, 6)] * 0.6)
-        _fill(canvas, corners * (w, h) + (x, y), things[rng.integers(0, 6)])
+        corner, extent = rng.uniform(-0.1, 1, 2), rng.uniform(0.04, 0.45, 2)
+        outline = _SQUARE + np.array([[0, 0], [0, rng.normal(0, 0.05)], [0, 0], [0, 0]])
+        _fill(sheet, (outline * 1.12 - 0.06) * extent + corner, things[rng.integers(0, 6)] * 0.6)
+        _fill(sheet, outline * extent + corner, things[rng.integers(0, 6)])
     edge = rng.uniform(0.55, 0.95)
     grain = noise(rng, size, 1.4, 1, rng.uniform(3, 10), rng.normal(0, 0.1))
-    boards = ((rows - edge) / 0.4 * rng.integers(1, 5)) % 1 < 0.06
-    table = ramp(0.5 + 0.2 * grain - 0.25 * boards, floor)
+    joints = ((rows - edge) * (rng.integers(1, 5) / 0.4)) % 1 < 0.06
     line = edge + rng.normal(0, 0.06) * (columns - 0.5)
-    return mix(_unit(canvas), table, np.clip((rows - line) * size + 0.5, 0, 1))
+    table = ramp(0.5 + 0.2 * grain - 0.25 * joints, floor)
+    return mix(planes(sheet), table, np.clip((rows - line) * size + 0.5, 0, 1))
 
 
-def town(rng: np.random.Generator, size: int) -> Colours:
-    """Buildings with rows of windows, and a street."""
-    picture = landscape(rng, size)
-    canvas = (255 * np.clip(picture, 0, 1)).astype(np.uint8)
-    square = np.array([[0.0, 0.0], [1, 0], [1, 1], [0, 1]])
+def town(rng: np.random.Generator, size: int) -> Planes:
+    """Buildings with rows of windows before a landscape."""
+    sheet = canvas(landscape(rng, size))
     walls = palette(rng, 6, vivid=rng.beta(1, 3))
     base = rng.uniform(0.6, 1.0)
     for _ in range(rng.integers(2, 6)):
-        w, h, x = rng.uniform(0.15, 0.5), rng.uniform(0.25, 0.9), rng.uniform(-0.1, 0.9)
+        extent = np.array([rng.uniform(0.15, 0.5), rng.uniform(0.25, 0.9)])
+        corner = np.array([rng.uniform(-0.1, 0.9), base - extent[1]])
         wall, pane = walls[rng.integers(0, 6)], walls[rng.integers(0, 6)] * rng.uniform(0.3, 1)
-        _fill(canvas, square * (w, h) + (x, base - h), wall)
-        across, down = int(rng.integers(2, 5)), int(rng.integers(2, 6))
-        for k in range(across * down):
-            corner = np.array([x + w * (k % across + 0.25) / across, base - h * (1 - (k // across + 0.2) / down)])
-            _fill(canvas, square * (w / across * 0.5, h / down * 0.55) + corner, pane * rng.uniform(0.8, 1.2))
-    grain = 1 + 0.06 * noise(rng, size, 1.0)[..., None]
-    return _unit(canvas) * grain
+        _fill(sheet, _SQUARE * extent + corner, wall)
+        cells = rng.integers(2, 6, 2)
+        for cell in np.ndindex(*cells):
+            at = corner + extent * (np.array(cell) + 0.22) / cells
+            _fill(sheet, _SQUARE * extent / cells * (0.5, 0.55) + at, pane * rng.uniform(0.8, 1.2))
+    return planes(sheet) * (1 + 0.06 * noise(rng, size, 1.0))
 
 
-def weave(rng: np.random.Generator, size: int) -> Colours:
+def weave(rng: np.random.Generator, size: int) -> Planes:
     """A regular pattern, warped and shaded: cloth, tiles, bricks, fence."""
     rows, columns = grid(size)
-    colours = palette(rng, 3)
-    lean, across, down = rng.uniform(0, np.pi), rng.uniform(2, 14), rng.choice([0.0, rng.uniform(2, 14)])
+    lean, across = rng.uniform(0, np.pi), rng.uniform(2, 14)
+    down = 0.0 if rng.random() < 0.5 else rng.uniform(2, 14)
+    cos, sin = float(np.cos(lean)), float(np.sin(lean))
     bend = rng.uniform(0, 0.08) * noise(rng, size, 2.2, 2)
-    u = (np.cos(lean) * columns + np.sin(lean) * rows + bend) * across
-    v = (np.cos(lean) * rows - np.sin(lean) * columns + bend) * down
-    wave = np.sin(2 * np.pi * u) + np.sin(2 * np.pi * v)
-    sharp = rng.uniform(0.3, 4)
-    field = 0.5 + 0.4 * np.tanh(sharp * wave) + 0.06 * noise(rng, size)
-    shade = 1 + rng.uniform(0.05, 0.35) * noise(rng, size, 2.2, 2)
-    return np.clip(ramp(field, colours) * shade[..., None], 0, 1)
+    wave = np.sin((2 * np.pi * across) * (cos * columns + sin * rows + bend))
+    wave += np.sin((2 * np.pi * down) * (cos * rows - sin * columns + bend))
+    field = 0.5 + 0.4 * np.tanh(rng.uniform(0.3, 4) * wave) + 0.06 * noise(rng, size)
+    return ramp(field, palette(rng, 3)) * (1 + rng.uniform(0.05, 0.35) * noise(rng, size, 2.2, 2))
 
 
-BACKGROUNDS: tuple[Callable[[np.random.Generator, int], Colours], ...] = (
+BACKGROUNDS: tuple[Callable[[np.random.Generator, int], Planes], ...] = (
     texture, studio, bokeh, bokeh, leaves, clutter, clutter, landscape, landscape, room, town, weave,
 )

@@ -5,6 +5,7 @@ the object within about [-1, 1] both ways.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -23,9 +24,9 @@ class Layer:
     def __init__(self, size: int, matrix: NDArray) -> None:
         self.matrix = matrix
         self.scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-        self.colour = np.zeros((size, size, 3), np.uint8)  # premultiplied by the mask at its soft edge
-        self.mask = np.zeros((size, size), np.uint8)
+        self.paint = np.zeros((size, size, 4), np.uint8)  # RGB, premultiplied by the mask at its soft edge; mask
         self.detail = np.zeros((size, size), np.uint8)
+        self.prop = np.zeros((size, size, 4), np.uint8)  # like `paint`: what carries the object, not part of it
 
     def polygon(self, points: ArrayLike, colour: Colour, detail: bool = False) -> None:
         """Fill `points` [N, 2]; a `detail` enters the focus map."""
@@ -42,23 +43,34 @@ class Layer:
         """Fill the ellipse of half-axes `a`, `b` around (x, y), turned by `angle` radians."""
         self.polygon(oval(x, y, a, b, angle), colour, detail)
 
+    def support(self, points: ArrayLike, width: float, colour: Colour) -> None:
+        """Draw a line behind the object that is no part of it."""
+        pixels = max(1, round(width * self.scale))
+        cv2.polylines(self.prop, [self._pixels(points)], False, _tone(colour), pixels, cv2.LINE_AA, _SHIFT)
+
     def _pixels(self, points: ArrayLike) -> NDArray:
-        points = np.asarray(points, np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2] - 0.5
+        points = np.asarray(points, np.float64) @ self.matrix[:, :2].T + (self.matrix[:, 2] - 0.5)
         return np.round(points * 2**_SHIFT).astype(np.int32)
 
     def _each(self, draw: Callable, shape: list[NDArray], colour: Colour, detail: bool, *args: object,
               **options: object) -> None:
-        tone = [float(round(255 * min(max(c, 0.0), 1.0))) for c in colour]
-        for target, value in ((self.colour, tone), (self.mask, 255), (self.detail, 255 if detail else 0)):
+        for target, value in ((self.paint, _tone(colour)), (self.detail, 255.0 * detail)):
             draw(target, shape, *args, color=value, lineType=cv2.LINE_AA, shift=_SHIFT, **options)
 
 
-def oval(x: float, y: float, a: float, b: float, angle: float = 0.0, count: int = 28) -> NDArray:
-    """Points [count, 2] on an ellipse."""
-    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    cos, sin = np.cos(angle), np.sin(angle)
-    u, v = a * np.cos(turn), b * np.sin(turn)
-    return np.stack([x + u * cos - v * sin, y + u * sin + v * cos], 1)
+def _tone(colour: Colour) -> list[float]:
+    """`colour` in [0, 1] (clipped above) as opaque bytes."""
+    return [*(min(255.0 * float(c), 255.0) for c in colour), 255.0]
+
+
+_TURN = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+_CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], 1)
+
+
+def oval(x: float, y: float, a: float, b: float, angle: float = 0.0) -> NDArray:
+    """Points [28, 2] on an ellipse."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return _CIRCLE @ np.array([[a * cos, a * sin], [-b * sin, b * cos]]) + (x, y)
 
 
 def blob_outline(rng: np.random.Generator, roughness: float, count: int = 64) -> NDArray:
@@ -86,6 +98,9 @@ def bird(rng: np.random.Generator, layer: Layer) -> None:
     tilt, plump = rng.uniform(-0.5, 0.3), rng.uniform(0.28, 0.45)
     bark = palette(rng, 1, hue=0.08, vivid=0.4, low=0.15, high=0.6)[0]
     rest = 0.15 + plump
+    if rng.random() < 0.6:
+        layer.support([[-1.5, rest + rng.uniform(0, 0.3)], [0, rest + 0.2], [1.5, rest + rng.uniform(0, 0.4)]],
+                      rng.uniform(0.06, 0.16), bark)
     for side in (-0.1, 0.08):
         layer.line([[side, rest - 0.1], [side + 0.03, rest + 0.22]], 0.035, bark * 0.6)
     tail = rng.uniform(0.6, 1.1)

@@ -1,0 +1,121 @@
+"""What a task is: a few pure functions over a batch of episodes."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from importlib import import_module
+from inspect import signature
+from typing import Any, Generic, TypeVar
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+
+from .random import LaneRandom
+
+Obs = dict[str, Tensor]  # every value [B, ...]
+Options = Mapping[str, Any]  # what a user hands to ``reset(options=...)``
+State = TypeVar("State")  # a frozen dataclass of tensors, every field [B, ...]
+
+
+class Task(Generic[State]):
+    """One decision problem, played by B independent episodes at once.
+
+    A task holds what never changes (models, data, spaces). Everything that changes is in the ``State`` it is
+    handed, and no method modifies its arguments. Batching, resetting, seeding, NumPy and SB3 are the adapters'
+    business (``envs.vector``, ``envs.single``, ``envs.sb3``).
+    """
+
+    observation_space: gym.spaces.Dict  # of one episode
+    action_space: gym.Space  # of one episode
+    device: torch.device
+    constants: dict[str, Tensor] = {}  # fixed tensors a policy may need, e.g. item features
+    learned: dict[str, torch.nn.Module] = {}  # the parts of the reward that ``learn`` fits
+    model_calls: tuple[tuple[object, str], ...] = ()  # (owner, method): where a step's time in its model is spent
+    reset_options: tuple[str, ...] = ()  # the keys that ``initial`` understands
+    horizon: int | None = None  # the step that ends every episode and no step before it does; None: any step may
+    unit: str = "steps"  # what a step spends ...
+    units_per_step: int = 1  # ... and how much of it
+    render_fps: int = 10
+
+    def initial(self, rng: LaneRandom, options: Options) -> State:
+        """The first state of one new episode a lane of ``rng``."""
+        raise NotImplementedError
+
+    def observe(self, state: State) -> Obs:
+        """What the agent sees. All it needs: history belongs in here, not in the agent."""
+        raise NotImplementedError
+
+    def transition(self, state: State, action: Tensor, rng: LaneRandom | None) -> State:
+        """The state that follows an action inside the action space."""
+        raise NotImplementedError
+
+    def reward(self, state: State, action: Tensor, next_state: State) -> dict[str, Tensor]:
+        """The terms of the reward by name, ``[B]`` float32 each; the reward is their sum."""
+        raise NotImplementedError
+
+    def terminated(self, state: State) -> Tensor:
+        """``[B]`` bool: the episode is over and nothing can follow."""
+        raise NotImplementedError
+
+    def metrics(self, state: State) -> dict[str, Tensor]:
+        """What a benchmark reports of a state, every value ``[B]``."""
+        return {}
+
+    def learn(self, obs: Obs) -> dict[str, float]:
+        """Fit what of the reward is learned, on observations ``[N, ...]`` that followed a step; its metrics."""
+        return {}
+
+    def render(self, state: State) -> Tensor:
+        """``[B, H, W, 3]`` uint8, what a person should see of each episode."""
+        raise NotImplementedError
+
+    def step(self, state: State, action: Tensor, rng: LaneRandom | None) -> tuple[State, dict[str, Tensor]]:
+        """Follow ``action`` ``[B, ...]``, projected onto the action space: the next state and the reward's terms."""
+        action = project(action, self.action_space)
+        next_state = self.transition(state, action, rng)
+        terms = self.reward(state, action, next_state)
+        return next_state, {f"reward/{name}": term for name, term in terms.items()}
+
+
+def project(action: Tensor, space: gym.Space) -> Tensor:
+    """The nearest action inside ``space``; a box alone has an outside."""
+    if not isinstance(space, gym.spaces.Box):
+        return action
+    low, high = (torch.as_tensor(bound, device=action.device) for bound in (space.low, space.high))
+    return action.to(low.dtype).clamp(low, high)
+
+
+def put(state: State, lanes: Tensor, fresh: State) -> State:
+    """``state`` with the episodes at ``lanes`` (indices ``[M]``) replaced by ``fresh``'s, in order."""
+    changed = {f.name: getattr(state, f.name).index_copy(0, lanes, getattr(fresh, f.name)) for f in fields(state)}
+    return replace(state, **changed)
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """The reward ``[B]``: the sum of its terms."""
+    return torch.stack(list(terms.values())).sum(0)
+
+
+def make_task(task: Task | str, **options: Any) -> Task:
+    """A task as it is, or built from its name ``module:Class`` within this package and its arguments.
+
+    Raises ValueError for an argument that the task does not have, naming those it has.
+    """
+    if isinstance(task, Task):
+        return task
+    module, _, name = task.partition(":")
+    builder = getattr(import_module(f".{module}", __package__), name)
+    known = list(signature(builder).parameters)
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{name} has no argument {option!r}; it has {', '.join(known)}")
+    return builder(**options)
+
+
+def check_options(task: Task, options: Options | None) -> dict[str, Any]:
+    """``options`` as a dict. Raises ValueError for a key that the task does not understand."""
+    options = dict(options or {})
+    for key in options:
+        if key not in task.reset_options:
+            raise ValueError(f"no reset option {key!r}; this task has {', '.join(task.reset_options) or 'none'}")
+    return options

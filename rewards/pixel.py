@@ -1,0 +1,53 @@
+"""Distances between images, and the gain of a step in one. Images are ``[B, C, H, W]`` in [0, 1]."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+
+def l2(image: Tensor, target: Tensor) -> Tensor:
+    """``[B]``: mean squared error over channels and pixels."""
+    return (image - target).square().mean((1, 2, 3))
+
+
+def masked_l2(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """``[B]``: mean squared error over the pixels of ``mask`` ``[B, 1, H, W]`` in [0, 1]; 0 where it is empty."""
+    error = (image - target).square().mean(1, keepdim=True)
+    return (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp_min(1e-8)
+
+
+def psnr(image: Tensor, target: Tensor) -> Tensor:
+    """``[B]``: peak signal-to-noise ratio in dB, at most 100."""
+    return -10 * l2(image, target).clamp_min(1e-10).log10()
+
+
+def ssim(image: Tensor, target: Tensor) -> Tensor:
+    """``[B]``: structural similarity (Wang et al., 2004), Gaussian window of sigma 1.5 and 11 pixels.
+
+    The mean over all channels and the pixels whose window lies inside, as scikit-image's
+    ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False``.
+    """
+    channels = image.shape[1]
+    x = torch.arange(11, device=image.device, dtype=image.dtype) - 5
+    line = (-x.square() / (2 * 1.5**2)).exp()
+    line = line / line.sum()
+    maps = torch.cat([image, target, image * image, target * target, image * target], 1)
+    weight = line.expand(5 * channels, 1, 11)
+    maps = conv2d(maps, weight[:, :, :, None], groups=5 * channels)
+    maps = conv2d(maps, weight[:, :, None, :], groups=5 * channels)
+    mean_x, mean_y, square_x, square_y, product = maps.chunk(5, 1)
+    variance_x, variance_y = square_x - mean_x.square(), square_y - mean_y.square()
+    covariance = product - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    similarity = similarity / ((mean_x.square() + mean_y.square() + c1) * (variance_x + variance_y + c2))
+    return similarity.mean((1, 2, 3))
+
+
+def l2_gain(before: Tensor, after: Tensor, target: Tensor, start: Tensor | float) -> Tensor:
+    """``[B]``: how much nearer to ``target`` the step came, as a share of the distance at the start.
+
+    ``(d(before) - d(after)) / (start + 1e-8)`` with d the mean squared error and ``start`` ``[B]`` the distance of
+    the empty canvas (Huang et al., ICCV 2019, section 3.3). The gains of an episode sum to at most 1.
+    """
+    return (l2(before, target) - l2(after, target)) / (start + 1e-8)
