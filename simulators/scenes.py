@@ -90,7 +90,7 @@ def _photograph(rng: np.random.Generator, picture: Planes) -> Planes:
     cast = rng.normal(1, 0.05, (3, 1, 1)).astype(np.float32)
     picture = np.clip(picture * light * cast, 0, 1)
     picture = cv2.pow(picture.reshape(-1, size), rng.uniform(0.65, 1.6)).reshape(picture.shape)
-    contrast = min(rng.uniform(0.1, 0.3) / max(float(picture.std()), 1e-3), 2.5)
+    contrast = min(rng.uniform(0.13, 0.33) / max(float(picture.std()), 1e-3), 2.5)
     picture = (picture - picture.mean()) * contrast + rng.uniform(0.25, 0.65)
     if rng.random() < 0.3:
         picture = defocus(picture, rng.uniform(0.002, 0.006))
