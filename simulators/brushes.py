@@ -4,6 +4,7 @@ All work on `geometry` `[G, N]`, the stroke's numbers in pixels with the strokes
 contiguous memory. The offsets of a quarter pixel are what the whole-pixel truncation of `raster.py` costs on average.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -12,6 +13,12 @@ from torch import Tensor
 EDGE = 0.5  # half the width, in pixels, of the anti-aliased rim
 OUTLINE = 0.25  # what OpenCV adds around a filled polygon, in pixels
 LAST_T = 0.99  # the curve ends where the exact rasteriser draws its last disc
+
+
+FLAT = 1.0  # pixels^2: a slope of h taken for none
+TINY = 1e-3  # not 0, at which the vectorised square root is ten times slower
+
+Map = Callable[[Tensor], Tensor]
 
 
 class Boxes(NamedTuple):
@@ -95,54 +102,69 @@ class Curve:
 
     def alpha(self, geometry: Tensor, row: Tensor, column: Tensor) -> Tensor:
         with torch.no_grad():
-            nearest, last, inverse_slope = self._search(geometry, row, column)
+            nearest, last = self._search(geometry, row, column)
         x, y, radius = _disc(geometry, nearest)
         coverage = _coverage(torch.sqrt(_square(x - row, y - column) + 1e-8) - radius)
         if geometry.requires_grad:
-            x, y, radius = _disc(geometry, last)
-            h = _square(x - row, y - column) - radius * radius
-            last = last - (h - h.detach()) * inverse_slope
+            last = self._implicit(geometry, row, column, last)
         return coverage * torch.addcmul(geometry[8], geometry[9], last)
 
-    def _search(self, geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """t*, t+ and 1 / h'(t+), each `[T, T, n]`; the last is 0 where t+ does not move with the stroke."""
+    def _implicit(self, geometry: Tensor, row: Tensor, column: Tensor, last: Tensor) -> Tensor:
+        """t+ with its derivative, which is 0 at the rim and where the curve's end decides."""
+        with torch.no_grad():
+            _, slope, _ = _quartic(geometry, row, column)
+            rise = slope(last)
+            inverse = ((rise > FLAT) & (last < LAST_T)) / rise.clamp_min_(FLAT)
+        x, y, radius = _disc(geometry, last)
+        h = _square(x - row, y - column) - radius * radius
+        return last - (h - h.detach()) * inverse
+
+    def _search(self, geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """t* and t+, each `[T, T, n]`."""
         nearest, covered = self._sample(geometry, row, column)
-        ax, ay, bx, by, cx, cy, r0, r1 = geometry[:8]
-        x, y = cx - row, cy - column
-        q4, q3 = ax * ax + ay * ay, 2 * (ax * bx + ay * by)
-        q2 = (bx * bx + by * by - r1 * r1 + 2 * ax * x) + 2 * ay * y
-        q1 = (2 * bx * x - 2 * r0 * r1) + 2 * by * y
-        q0 = (x * x - r0 * r0) + y * y
-        h = lambda t: torch.addcmul(q0, torch.addcmul(q1, torch.addcmul(q2, torch.addcmul(q3, q4, t), t), t), t)
-        q43, q42, two_q2 = 3 * q3, 4 * q4, 2 * q2
-        d1 = lambda t: torch.addcmul(q1, torch.addcmul(two_q2, torch.addcmul(q43, q42, t), t), t)
-        d2 = lambda t: torch.addcmul(two_q2, torch.addcmul(6 * q3, 12 * q4, t), t)
-        step = LAST_T / (self.SAMPLES - 1)
+        h, slope, bend = _quartic(geometry, row, column)
+        spacing = LAST_T / (self.SAMPLES - 1)
         for _ in range(2):
-            move = (d1(nearest) / d2(nearest).clamp_min_(1e-2)).clamp_(-step, step)
-            nearest = (nearest - move).clamp_(0, LAST_T)
+            step = slope(nearest) / bend(nearest).clamp_min_(1e-2)
+            nearest = (nearest - step.clamp_(-spacing, spacing)).clamp_(0, LAST_T)
         start = torch.maximum(nearest, covered)
-        value, slope, bend = h(start), d1(start), d2(start)
-        root = (slope * slope - 2 * value * bend).clamp_min_(0).sqrt_().add_(slope).clamp_min_(1e-3)
-        last = (start + (-2 * value / root).clamp_(0, step)).clamp_max_(LAST_T)
-        for _ in range(1):
-            last = torch.maximum(last - h(last) / d1(last).clamp_min_(1.0), start).clamp_max_(LAST_T)
-        slope = d1(last)
-        moves = (slope > 1) & (last > start) & (last < LAST_T)
-        return nearest, last, moves / slope.clamp_min(1.0)
+        value, rise = h(start), slope(start)
+        root = (rise * rise).addcmul_(value, bend(start), value=-2).clamp_min_(TINY).sqrt_().add_(rise).clamp_min_(TINY)
+        last = (value.div_(root).mul_(-2).clamp_(0, spacing)).add_(start).clamp_max_(LAST_T)
+        step = h(last) / slope(last).clamp_min_(FLAT)
+        return nearest, torch.maximum(last - step, start).clamp_max_(LAST_T)
 
     def _sample(self, geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         """Of `SAMPLES` discs along the curve, t of the nearest and of the last to cover the pixel (or 0)."""
+        times = torch.linspace(0, LAST_T, self.SAMPLES, device=geometry.device)
+        x, y, radius = _disc(geometry[:, None, None], times[:, None, None])  # [SAMPLES, 1, n]
+        rows = (x - row[:, 0]).square_() - radius * radius
+        columns = (y - column[0]).square_()
+        lowest = rows[0][:, None] + columns[0]
+        nearest = covered = torch.zeros_like(lowest)
         # float comparisons in place are vectorised, torch.where is not: t only grows, so the maximum of 0 or t will do
-        nearest = covered = torch.zeros(())
-        lowest = torch.full((), torch.inf)
-        for t in torch.linspace(0, LAST_T, self.SAMPLES).tolist():
-            x, y, radius = _disc(geometry, t)
-            h = ((x - row).square() - radius * radius) + (y - column).square()
+        for i, t in enumerate(times.tolist()[1:], 1):
+            h = rows[i][:, None] + columns[i]
             nearest = torch.maximum(nearest, (lowest - h).gt_(0).mul_(t))
             lowest = torch.minimum(lowest, h)
             covered = torch.maximum(covered, h.le_(0).mul_(t))
         return nearest, covered
+
+
+def _quartic(geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Map, Map, Map]:
+    """h, h' and h'' of `Curve` as functions of t `[T, T, n]`."""
+    ax, ay, bx, by, cx, cy, r0, r1 = geometry[:8]
+    x, y = cx - row, cy - column
+    q4, q3 = _square(ax, ay), 2 * (ax * bx + ay * by)
+    q2 = (_square(bx, by) - r1 * r1 + 2 * ax * x) + 2 * ay * y
+    q1 = (2 * bx * x - 2 * r0 * r1) + 2 * by * y
+    q0 = (x * x - r0 * r0) + y * y
+    q32, q43, q2_twice, q3_six, q4_twelve = 3 * q3, 4 * q4, 2 * q2, 6 * q3, 12 * q4
+    return (
+        lambda t: torch.addcmul(q0, torch.addcmul(q1, torch.addcmul(q2, torch.addcmul(q3, q4, t), t), t), t),
+        lambda t: torch.addcmul(q1, torch.addcmul(q2_twice, torch.addcmul(q32, q43, t), t), t),
+        lambda t: torch.addcmul(q2_twice, torch.addcmul(q3_six, q4_twelve, t), t),
+    )
 
 
 def _disc(geometry: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:

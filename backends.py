@@ -1,0 +1,68 @@
+"""Heavy libraries, imported late and through one door.
+
+PyPI's torchvision is linked against CUDA and fails to import beside a CPU-only torch, and takes timm, open_clip,
+transformers, diffusers and peft down with it (pytorch/vision issues 9077 and 9085). So each of them is imported
+here, after torchvision was seen to import.
+"""
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+_NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def torchvision() -> ModuleType:
+    """Return torchvision, also where its compiled part cannot load.
+
+    Beside a CPU-only torch the import fails because the schemas of two compiled operators were never declared.
+    They are declared here and the import is tried again. Where the wheels match, it is a plain import.
+    Without the compiled part everything written in Python works; `torchvision.ops.nms` and its like still raise.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+    _declare_operators()
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]  # half imported
+    return importlib.import_module("torchvision")
+
+
+def open_clip() -> ModuleType:
+    """Return open_clip."""
+    return _after_torchvision("open_clip")
+
+
+def transformers() -> ModuleType:
+    """Return transformers."""
+    return _after_torchvision("transformers")
+
+
+def diffusers() -> ModuleType:
+    """Return diffusers."""
+    return _after_torchvision("diffusers")
+
+
+def peft() -> ModuleType:
+    """Return peft."""
+    return _after_torchvision("peft")
+
+
+def timm() -> ModuleType:
+    """Return timm."""
+    return _after_torchvision("timm")
+
+
+def _after_torchvision(name: str) -> ModuleType:
+    torchvision()
+    return importlib.import_module(name)
+
+
+def _declare_operators() -> None:
+    import torch
+
+    for name in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{name}", _NMS_SCHEMA)

@@ -1,0 +1,58 @@
+"""What a user's ``pip install`` gets, and what ``import retouch`` costs."""
+
+import configparser
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("envs", "agents", "rewards", "simulators", "benchmarks")
+
+
+def run(code: str, cwd: Path) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=True).stdout.strip()
+
+
+def test_every_package_is_listed():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    packages = (".".join(("retouch", *path.parent.relative_to(ROOT).parts)) for room in ROOMS for path in (ROOT / room).rglob("__init__.py"))
+    assert set(config["options"]["packages"].split()) == {"retouch", *packages}
+
+
+def test_import_registers_the_tasks_and_loads_nothing_heavy(tmp_path):
+    code = """
+import gymnasium, sys, time
+start = time.perf_counter()
+import retouch
+seconds = time.perf_counter() - start
+assert set(retouch.TASKS) <= set(gymnasium.registry)
+heavy = {"torch", "cv2", "diffusers", "open_clip", "transformers", "stable_baselines3"} & set(sys.modules)
+print(sorted(heavy), seconds < 0.05)
+"""
+    assert run(code, tmp_path) == "[] True"
+
+
+def test_no_generic_module_reaches_the_user(tmp_path):
+    code = f"import importlib.util as u; print([n for n in {ROOMS!r} + ('cli',) if u.find_spec(n)])"
+    assert run(code, tmp_path) == "[]"
+
+
+def test_a_task_is_found_without_an_import(tmp_path):
+    code = "import gymnasium; print(gymnasium.make('retouch:StrokePaint-v0', size=64, steps=2).spec.id)"
+    assert run(code, tmp_path) == "StrokePaint-v0"
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_package_and_its_data_alone(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, "."]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"retouch"}
+    shipped = {"retouch/py.typed", "retouch/simulators/weights/renderer.safetensors", "retouch/agents/weights/painter.safetensors"}
+    assert shipped <= set(names)
+    assert not [name for name in names if "test" in name or name.endswith("README.md")]
