@@ -17,7 +17,8 @@ def zoom(image: Tensor, window: Tensor) -> Tensor:
     x, y, width, height = window.unbind(1)
     none = torch.zeros_like(x)
     theta = torch.stack([width, none, 2 * x + width - 1, none, height, 2 * y + height - 1], 1).view(-1, 2, 3)
-    return grid_sample(image, affine_grid(theta, list(image.shape), align_corners=False), align_corners=False)
+    grid = affine_grid(theta, list(image.shape), align_corners=False)
+    return grid_sample(image, grid, padding_mode="border", align_corners=False)
 
 
 def foreground_l2(image: Tensor, target: Tensor, mask: Tensor, window: Tensor) -> Tensor:

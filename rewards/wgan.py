@@ -79,7 +79,7 @@ class WGAN(nn.Module):
         return self.optimizer.state_dict()
 
     def set_extra_state(self, state: dict) -> None:
-        self.optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(deepcopy(state))
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
