@@ -5,10 +5,10 @@ from torch import Tensor
 
 from .brushes import BRUSHES
 from .renderer import Renderer
-from .tiles import Composite, Touched, tiled, touched_tiles
+from .tiles import TILE, Composite, Touched, tile_lines, touched_tiles
 
-TILE = 8
-BATCH = {"cpu": 256, "cuda": 65536}  # tiles evaluated at once: on a CPU, the few maps in use should stay in its cache
+BATCH = {"cpu": 1000}  # tiles evaluated at once: the few maps in use should stay in the processor's cache
+LARGE_BATCH = 65536  # the same on an accelerator
 STROKES = 4096  # strokes looked at in one go: bounds the memory that finding their tiles takes
 
 
@@ -34,28 +34,31 @@ class AnalyticRenderer(Renderer):
 
     def _dense(self, shape: Tensor) -> Tensor:
         touched, alpha = self._alpha(shape)
-        dense = alpha.new_zeros(len(shape), self.size, self.size)
-        tiled(dense, TILE)[touched] = alpha
-        return dense
+        lines = tile_lines(*touched, channels=1, size=self.size)
+        dense = alpha.new_zeros(len(shape) * self.size * self.size // TILE, TILE)
+        return dense.index_copy(0, lines.flatten(), alpha.view(-1, TILE)).view(-1, self.size, self.size)
 
     def _paint(self, canvas: Tensor, strokes: Tensor, mask: Tensor | None) -> Tensor:
         lanes, rounds = strokes.shape[:2]
         strokes = strokes.transpose(0, 1).flatten(0, 1)  # all first strokes, then all second ones, ...
-        touched, alpha = self._alpha(strokes[:, : self.num_params])
-        lane = touched.stroke % lanes
+        (stroke, row, column), alpha = self._alpha(strokes[:, : self.num_params])
+        lane = stroke % lanes
         if mask is not None:
-            alpha = alpha * tiled(mask[:, 0], TILE)[lane, touched.row, touched.column]
-        colour = strokes[touched.stroke, self.num_params :]
-        sizes = torch.bincount(touched.stroke // lanes, minlength=rounds).tolist()
-        return Composite.apply(canvas, alpha, colour, lane, touched.row, touched.column, sizes)
+            lines = tile_lines(lane, row, column, channels=1, size=self.size)
+            alpha = alpha * mask.reshape(-1, TILE)[lines[:, 0]]
+        lines = tile_lines(lane, row, column, channels=3, size=self.size)
+        sizes = torch.bincount(stroke // lanes, minlength=rounds).tolist()
+        return Composite.apply(canvas, alpha, strokes[stroke, self.num_params :], lines, sizes)
 
     def _alpha(self, shape: Tensor) -> tuple[Touched, Tensor]:
         """The tiles that strokes `[N, P]` touch, and their opacity there `[M, TILE, TILE]`."""
         geometry = self.brush.geometry(shape, self.size)
-        touched = touched_tiles(self.brush.boxes(geometry.detach()), self.size, TILE)
-        offset = torch.arange(TILE, device=shape.device)[:, None]
-        alpha = []
-        for stroke, row, column in zip(*(index.split(BATCH[shape.device.type]) for index in touched), strict=True):
-            rows, columns = row * TILE + offset, column * TILE + offset
-            alpha.append(self.brush.alpha(geometry[:, stroke], rows[:, None].float(), columns[None].float()))
-        return touched, torch.cat(alpha, -1).permute(2, 0, 1) if alpha else geometry.new_zeros(0, TILE, TILE)
+        touched = touched_tiles(self.brush.boxes(geometry.detach()), self.size)
+        pixel = torch.arange(TILE, device=shape.device)[:, None]
+        batch = BATCH.get(shape.device.type, LARGE_BATCH)
+        alpha = [geometry.new_zeros(0, TILE, TILE)]
+        for stroke, row, column in zip(*(index.split(batch) for index in touched), strict=True):
+            rows, columns = (row * TILE + pixel).float(), (column * TILE + pixel).float()
+            tiles = self.brush.alpha(geometry[:, stroke], rows[:, None], columns[None])
+            alpha.append(tiles.permute(2, 0, 1).contiguous())
+        return touched, torch.cat(alpha)
