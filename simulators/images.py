@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset(".jpg .jpeg .jfif .png .webp .avif .heic .bmp .gif .tif .tiff .ppm .pgm".split())
+_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 class ImageError(ValueError):
@@ -46,19 +47,18 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
         raise ImageError(f"{path}: damaged or truncated ({error})") from error
 
 
-def square(height: int, width: int, centre: tuple[float, float] = (0.5, 0.5)) -> tuple[int, int, int]:
-    """Top, left and side of the largest square inside a picture, as near to `centre` (row, column) as it goes."""
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """`image` [H, W] or [H, W, 3] at another size, without aliasing."""
+    shrinks = image.shape[0] * image.shape[1] >= height * width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def fit(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The largest square in the middle of `image` [H, W] or [H, W, 3], resized to `size`."""
+    height, width = image.shape[:2]
     side = min(height, width)
-    top = round(min(max(centre[0] * height - side / 2, 0), height - side))
-    left = round(min(max(centre[1] * width - side / 2, 0), width - side))
-    return top, left, side
-
-
-def fit(image: NDArray[np.uint8], size: int, centre: tuple[float, float] = (0.5, 0.5)) -> NDArray[np.uint8]:
-    """`image` [H, W] or [H, W, 3] cropped to a square around `centre` and resized to `size` without aliasing."""
-    top, left, side = square(*image.shape[:2], centre)
-    crop = image[top:top + side, left:left + side]
-    return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(image[top:top + side, left:left + side], size, size)
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
@@ -67,7 +67,7 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        Image.fromarray(image).save(temporary)
+        Image.fromarray(image).save(temporary, quality=95)  # only the lossy formats look at it
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
     """`picture` in mode RGB."""
     if picture.mode.startswith(("I", "F")):
         return _stretched(picture).convert("RGB")
-    if picture.mode == "P" or picture.has_transparency_data:
+    if picture.mode in _TRANSPARENT or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     return picture.convert("RGB")

@@ -6,16 +6,22 @@ grain). It is a function of a seed alone: the same composition at every size.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from .backgrounds import BACKGROUNDS
+from .creatures import bird, butterfly, face, fish, quadruped
+from .layer import Layer
 from .storage import Picture, window_of
-from .subjects import SUBJECTS, Layer
 from .textures import Field, Planes, canvas, defocus, grid, noise, planes, soften
+from .things import car, crystal, flower, stones, tree, vessel
 
 SPLIT_STREAMS = {"train": 0, "test": 1}
+SUBJECTS: tuple[Callable[[np.random.Generator, Layer], None], ...] = (
+    bird, bird, quadruped, face, face, car, flower, vessel, fish, tree, stones, crystal, butterfly,
+)
 
 
 def draw_scene(size: int, index: int, seed: int = 0, split: str = "train") -> Picture:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import datasets
 from .scenes import draw_scene
-from .storage import Picture, PictureStore
+from .storage import PictureStore
 
 SPLITS = ("train", "test", "all")
 EMBEDDED_COUNTS = {"train": 4096, "test": 256}
@@ -79,10 +81,50 @@ class SceneTargets(StoredTargets):
 
 
 def make_targets(name: str, size: int = 128, split: str = "train", seed: int = 0,
-                 device: torch.device | str = "cpu") -> Targets:
-    """Targets by name: `embedded` or `embedded:COUNT`."""
+                 device: torch.device | str = "cpu", guided: bool = False) -> Targets:
+    """Targets of `size` pixels by name.
+
+    | name | targets | splits |
+    | --- | --- | --- |
+    | `embedded`, `embedded:COUNT` | the embedded world, drawn from `seed` | train, test |
+    | `photos` | the colour photographs in scikit-image, for evaluation | test, all |
+    | `PATH`, `folder:PATH` | every image under a folder (an ImageFolder tree too) | train, test, all |
+    | `cub:PATH` | CUB-200-2011, with the maps of Semantic Guidance | train, test, all |
+    | `cars:PATH` | Stanford Cars | train, test, all |
+
+    `guided` computes mask, window and focus map of a plain folder's pictures and of the photographs, which are
+    the whole picture otherwise. Raises ValueError for what is not in the table and for a source without pictures.
+    """
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}: expected one of {list(SPLITS)}")
     kind, _, rest = name.partition(":")
-    count = int(rest) if rest else EMBEDDED_COUNTS[split]
-    return SceneTargets(size, count, seed, split, device)
+    if kind == "embedded":
+        return SceneTargets(size, _count(name, rest, split), seed, split, device)
+    names, store = datasets.load(_entries(name, split, guided), size)
+    if not names:
+        raise ValueError(f"{name}: no readable image in the split {split!r}"
+                         + ("" if split == "all" else "; split='all' takes every image"))
+    return StoredTargets(names, store, device)
+
+
+def _entries(name: str, split: str, guided: bool) -> list[datasets.Entry]:
+    kind, _, rest = name.partition(":")
+    if name == "photos":
+        if split == "train":
+            raise ValueError("the photographs of scikit-image are for evaluation: take split='test'")
+        return datasets.photographs(guided)
+    if kind in ("cub", "cars") and rest:
+        return (datasets.cub if kind == "cub" else datasets.cars)(Path(rest), split)
+    path = Path(rest if kind == "folder" and rest else name)
+    if not path.is_dir():
+        raise ValueError(f"no targets {name!r}: expected embedded[:COUNT], photos, [folder:]PATH, cub:PATH or "
+                         f"cars:PATH, and {str(path)!r} is no folder")
+    return datasets.folder(path, split, guided)
+
+
+def _count(name: str, rest: str, split: str) -> int:
+    if not rest:
+        return EMBEDDED_COUNTS.get(split, 0)
+    if not rest.isdecimal() or int(rest) < 1:
+        raise ValueError(f"no targets {name!r}: expected embedded:COUNT with COUNT >= 1")
+    return int(rest)
