@@ -92,6 +92,11 @@ class Curve:
         curve = (x0 - 2 * x1 + x2, y0 - 2 * y1 + y2, 2 * (x1 - x0), 2 * (y1 - y0), x0, y0)
         return torch.stack([*curve, r0, r2 - r0, w0, w2 - w0])
 
+    def discs(self, shape: Tensor, size: int, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Row, column, radius and opacity `[S, N]` of the strokes `[N, 10]` at the times t `[S, 1]`."""
+        geometry = self.geometry(shape, size)
+        return *_disc(geometry, t), geometry[8] + geometry[9] * t
+
     def boxes(self, geometry: Tensor) -> Boxes:
         """A box for each of `PIECES` of the curve: its ends span it, since the curve is monotone along each axis."""
         t = torch.linspace(0, LAST_T, self.PIECES + 1, device=geometry.device)[:, None]
