@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib import import_module
 from inspect import signature
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import gymnasium as gym
 import torch
@@ -12,9 +12,12 @@ from torch import Tensor
 
 from .random import LaneRandom
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Obs = dict[str, Tensor]  # every value [B, ...]
 Options = Mapping[str, Any]  # what a user hands to ``reset(options=...)``
-State = TypeVar("State")  # a frozen dataclass of tensors, every field [B, ...]
+State = TypeVar("State", bound="DataclassInstance")  # frozen, of tensors, every field [B, ...]
 
 
 class Task(Generic[State]):

@@ -19,7 +19,7 @@ class SB3VecEnv(VecEnv):
     def __init__(self, env: VectorEnv):
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
-            raise ValueError(f"Stable-Baselines3 resets within the step: build with autoreset_mode='SameStep', not {mode}")
+            raise ValueError(f"Stable-Baselines3 resets within the step: set autoreset_mode='SameStep', not {mode}")
         if getattr(env, "tensors", "numpy") != "numpy":
             raise ValueError("Stable-Baselines3 speaks NumPy: build with tensors='numpy'")
         self.env, self.render_mode = env, env.render_mode
@@ -73,7 +73,8 @@ def split(info: dict[str, Any], lanes: int) -> list[dict[str, Any]]:
     for key, value in info.items():
         if key.startswith("_"):
             continue
-        value = split(value, lanes) if isinstance(value, dict) else value
+        rows = split(value, lanes) if isinstance(value, dict) else value
         for lane in np.flatnonzero(info[f"_{key}"]):
-            out[lane][key] = value[lane].item() if isinstance(value[lane], np.generic) else value[lane]
+            row = rows[lane]
+            out[lane][key] = row.item() if isinstance(row, np.generic) else row
     return out

@@ -54,7 +54,8 @@ class SingleEnv(gym.Env):
     def _take(self, action: Any) -> torch.Tensor:
         array = np.asarray(action)
         if array.shape != self.action_space.shape:
-            raise ValueError(f"the action must have shape {list(self.action_space.shape or ())}, got {list(array.shape)}")
+            expected = list(self.action_space.shape or ())
+            raise ValueError(f"the action must have shape {expected}, got {list(array.shape)}")
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise ValueError("the action must be finite, got NaN or infinity")
         return torch.as_tensor(array, device=self.task.device)[None]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, Space
 from torch import Tensor
 
 from ..rewards.guidance import focus_gain, foreground_gain, foreground_l2, zoom
@@ -61,14 +61,15 @@ class StrokePaint(Task[PaintState]):
     ``size`` in pixels; ``steps``; ``strokes`` a bundle; ``renderer`` as ``simulators.renderers.make_renderer``;
     ``reward``, a name or {name: weight}; ``canvas``, the ground's grey level or RGB in [0, 1]; ``bilevel``;
     ``guidance``, names of "mask", "focus", "window" to observe; ``seed`` of the embedded world and learned rewards.
-    ``reset(options={"index": i})`` paints target i (a sequence: one a lane), ``{"image": [H, W, 3] uint8}`` any.
+    ``reset(options={"index": i})`` paints target i (a sequence: one a lane), ``{"image": [H, W, 3] uint8}`` any
+    (``[B, H, W, 3]``: one a lane), and ``{"canvas": ...}``, like an image, is what it starts from.
 
     Reference: Huang, Heng and Zhou, Learning to Paint With Model-based Deep Reinforcement Learning, ICCV 2019
     (arXiv:1903.04411); Singh and Zheng, Combining Semantic Guidance and Deep Reinforcement Learning For Generating
     Human Level Paintings, CVPR 2021 (arXiv:2011.12589).
     """
 
-    reset_options = ("index", "image")
+    reset_options = ("index", "image", "canvas")
     unit = "strokes"
 
     def __init__(
@@ -90,7 +91,7 @@ class StrokePaint(Task[PaintState]):
             raise ValueError(f"needs steps >= 1 and strokes >= {1 + bilevel}, got steps={steps} and strokes={strokes}")
         self.device = torch.device(device)
         self.targets = make_targets(targets, size=size, split=split, seed=seed, device=self.device)
-        self.renderer = make_renderer(renderer, size=size, device=self.device)
+        self.renderer = make_renderer(renderer, size=size, device=device)
         self.size, self.steps, self.strokes, self.bilevel = size, steps, strokes, bilevel
         self.horizon, self.units_per_step = steps, strokes
         self.model_calls = ((self.renderer, "paint"),)
@@ -100,15 +101,16 @@ class StrokePaint(Task[PaintState]):
         self.per_stroke = self.renderer.num_params + COLOUR
         self.action_space = Box(0.0, 1.0, (strokes * self.per_stroke,))
         image, layer = Box(0, 255, (3, size, size), np.uint8), Box(0, 255, (1, size, size), np.uint8)
-        guides = {"mask": layer, "focus": layer, "window": Box(0.0, 1.0, (4,))}
+        guides: dict[str, Space] = {"mask": layer, "focus": layer, "window": Box(0.0, 1.0, (4,))}
         self.guidance = checked(guidance, guides)
-        seen = {"canvas": image, "target": image, "step": Discrete(steps + 1)}
+        seen: dict[str, Space] = {"canvas": image, "target": image, "step": Discrete(steps + 1)}
         self.observation_space = Dict(seen | {name: guides[name] for name in self.guidance})
 
     def initial(self, rng: LaneRandom, options: Options) -> PaintState:
         drawn = rng.integers(len(self.targets))
         scene = self._asked(options, len(rng)) or self.targets[drawn]
-        return self._begin(self.ground.expand(scene.image.shape), scene, torch.zeros_like(drawn))
+        canvas = self._images("canvas", options, len(rng)) if "canvas" in options else self.ground
+        return self._begin(as_unit(canvas).expand(scene.image.shape), scene, torch.zeros_like(drawn))
 
     def observe(self, state: PaintState) -> Obs:
         canvas = (state.canvas * 255).round().to(torch.uint8)
@@ -175,12 +177,10 @@ class StrokePaint(Task[PaintState]):
     def _begin(self, canvas: Tensor, scene: Scene, step: Tensor) -> PaintState:
         target = as_unit(scene.image)
         blank = self.ground.expand(target.shape)
-        start = l2(blank, target)
+        start = [l2(blank, target)] * 2
         if "foreground" in self.weights:
-            start = torch.stack([start, foreground_l2(blank, target, as_unit(scene.mask), scene.window)], 1)
-        else:
-            start = torch.stack([start, start], 1)
-        return PaintState(canvas, scene.image, scene.mask, scene.focus, scene.window, start, step)
+            start[1] = foreground_l2(blank, target, as_unit(scene.mask), scene.window)
+        return PaintState(canvas, scene.image, scene.mask, scene.focus, scene.window, torch.stack(start, 1), step)
 
     def _gain(self, name: str, before: Tensor, after: Tensor, state: PaintState) -> Tensor:
         target, mask, window = as_unit(state.target), state.mask, state.window
@@ -198,7 +198,9 @@ class StrokePaint(Task[PaintState]):
     def _asked(self, options: Options, lanes: int) -> Scene | None:
         """The scene that ``reset`` was asked for, if it was."""
         if "image" in options:
-            return self._given(options["image"], lanes)
+            target = self._images("image", options, lanes)
+            everywhere = torch.full_like(target[:, :1], 255)
+            return Scene(target, everywhere, everywhere, self.ground.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(lanes, 4))
         if "index" not in options:
             return None
         index = torch.as_tensor(options["index"], dtype=torch.int64, device=self.device)
@@ -208,15 +210,13 @@ class StrokePaint(Task[PaintState]):
             raise ValueError(f"options['index'] must lie in 0..{len(self.targets) - 1}, got {options['index']}")
         return self.targets[index.expand(lanes)]
 
-    def _given(self, image: Any, lanes: int) -> Scene:
-        array = np.asarray(image)
-        expected = (self.size, self.size, 3)
-        if array.shape != expected or array.dtype != np.uint8:
-            raise ValueError(f"options['image'] must be uint8 {list(expected)}, got {array.dtype} {list(array.shape)}")
-        target = torch.tensor(array, device=self.device).permute(2, 0, 1).expand(lanes, -1, -1, -1)
-        everywhere = target.new_full((lanes, 1, self.size, self.size), 255)
-        window = self.ground.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(lanes, 4)
-        return Scene(target, everywhere, everywhere, window)
+    def _images(self, name: str, options: Options, lanes: int) -> Tensor:
+        """``options[name]``, one image or one a lane, as ``[lanes, 3, size, size]`` uint8."""
+        array = np.asarray(options[name])
+        shape = (self.size, self.size, 3)
+        if array.shape not in (shape, (lanes, *shape)) or array.dtype != np.uint8:
+            raise ValueError(f"options[{name!r}] must be uint8 {list(shape)}, got {array.dtype} {list(array.shape)}")
+        return torch.tensor(array, device=self.device).movedim(-1, -3).expand(lanes, -1, -1, -1)
 
 
 def as_unit(image: Tensor) -> Tensor:

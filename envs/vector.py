@@ -53,6 +53,7 @@ class TorchVectorEnv(gym.vector.VectorEnv):
         self.observation_space = batch_space(self.task.observation_space, num_envs)
         self.action_space = batch_space(self.task.action_space, num_envs)
         self.random: LaneRandom | None = None
+        self.state: Any = None
         self.elapsed = np.zeros(num_envs, np.int64)  # on the host: the clock never waits for the device
         self.ended = np.zeros(num_envs, bool)
 
@@ -144,7 +145,7 @@ class TorchVectorEnv(gym.vector.VectorEnv):
         if mask.all():
             self.state = self.task.initial(self.random, options)
         else:
-            if not hasattr(self, "state"):
+            if self.state is None:
                 raise gym.error.ResetNeeded("the first reset must be of every environment")
             lanes = torch.as_tensor(mask.nonzero()[0], device=self.task.device)
             random = self.random[lanes]

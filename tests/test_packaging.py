@@ -10,16 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("envs", "agents", "rewards", "simulators", "benchmarks")
+SHIPPED = ("py.typed", "simulators/weights/renderer.safetensors", "agents/weights/painter.safetensors")
 
 
 def run(code: str, cwd: Path) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=True).stdout.strip()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, check=True)
+    return done.stdout.strip()
 
 
 def test_every_package_is_listed():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    packages = (".".join(("retouch", *path.parent.relative_to(ROOT).parts)) for room in ROOMS for path in (ROOT / room).rglob("__init__.py"))
+    folders = [path.parent.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("__init__.py")]
+    packages = {".".join(("retouch", *folder.parts)) for folder in folders}
     assert set(config["options"]["packages"].split()) == {"retouch", *packages}
 
 
@@ -53,6 +56,5 @@ def test_wheel_holds_the_package_and_its_data_alone(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"retouch"}
-    shipped = {"retouch/py.typed", "retouch/simulators/weights/renderer.safetensors", "retouch/agents/weights/painter.safetensors"}
-    assert shipped <= set(names)
+    assert {f"retouch/{path}" for path in SHIPPED} <= set(names)
     assert not [name for name in names if "test" in name or name.endswith("README.md")]

@@ -154,7 +154,8 @@ def test_reset_paints_the_asked_target():
 
 
 @pytest.mark.parametrize(
-    "options, words", [({"index": 99}, "0..7"), ({"index": [1, 2]}, "one number"), ({"image": np.zeros((3, 3))}, "uint8")]
+    "options, words",
+    [({"index": 99}, "0..7"), ({"index": [1, 2]}, "one number"), ({"image": np.zeros((3, 3))}, "uint8")],
 )
 def test_reset_refuses_what_it_cannot_paint(options, words):
     env = gym.make("retouch:StrokePaint-v0", size=32, targets="embedded:8")
