@@ -1,0 +1,180 @@
+"""Deep deterministic policy gradient (Lillicrap et al., 2016, arXiv:1509.02971), with or without a model.
+
+The model-based one is that of Learning to Paint (Huang et al., ICCV 2019), with a value of states in place of its
+value of rendered next states. The same equations,
+
+    V(s) <- r(s, mu'(s)) + gamma V'(s')        s' = model(s, mu'(s)),  target networks primed
+    mu   -> max r(s, mu(s)) + gamma V(s')      s' = model(s, mu(s))
+
+then need one model pass each, where the published code makes three an update, and of the past no more than ``s``.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from gymnasium.spaces import Box
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from .checks import require_fraction, require_not_negative, require_one_of, require_positive
+from .metrics import averages
+from .replay import FULL, Replay
+from .returns import td_target
+from .rollout import Agent, Metrics, Obs, Transition
+
+Model = Callable[[Obs, Tensor], tuple[Obs, Tensor]]  # obs, action [B, A] -> next_obs, reward [B]; differentiable
+Schedule = tuple[tuple[int, float, float], ...]  # (steps, critic_lr, actor_lr): the rates until so many steps
+
+# Learning to Paint's, in steps of one environment: 10,000 and 20,000 episodes of 40 steps in 96 environments
+PUBLISHED_SCHEDULE: Schedule = ((38_400_000, 3e-4, 1e-3), (76_800_000, 1e-4, 3e-4), (2**63 - 1, 3e-5, 1e-4))
+
+
+@dataclass(frozen=True)
+class DDPGConfig:
+    actor_lr: float = 1e-3
+    critic_lr: float = 1e-3
+    schedule: Schedule = ()  # rates that change with the steps taken, instead of the two above
+    gamma: float = 0.95
+    tau: float = 0.005  # how far the target networks follow, each update
+    noise: float = 0.1  # deviation of the exploration, as a share of the box's width
+    noise_per_lane: bool = False  # deviation drawn from U(0, noise) per lane and rollout, as published
+    warmup: int = 0  # steps of uniformly random actions before the first update
+    batch: int = 96
+    updates: int = 10  # per rollout
+    capacity: int = 32_000  # steps of one environment
+    static: tuple[str, ...] = ("target", "mask", "focus", "window")  # observations kept once an episode
+    replay_device: str = ""  # where the replay lies; "": where the rollouts do
+    autocast: str = "float32"  # or "bfloat16": what the networks, not the model, compute in
+
+    def __post_init__(self) -> None:
+        require_positive(self, "actor_lr", "critic_lr", "batch", "updates", "capacity")
+        require_not_negative(self, "noise", "warmup")
+        require_fraction(self, "gamma", "tau")
+        require_one_of(self, "autocast", ("float32", "bfloat16"))
+        if any(len(rates) != 3 for rates in self.schedule) or list(self.schedule) != sorted(self.schedule):
+            raise ValueError(f"schedule must hold (steps, critic_lr, actor_lr) by rising steps, got {self.schedule}")
+
+
+class DDPG(Agent):
+    """``actor(obs)`` returns actions ``[B, A]`` inside ``action_space`` (default: the unit box).
+
+    Without a model, ``critic(obs, action)`` estimates Q ``[B]``. With one (a differentiable renderer and reward),
+    ``critic(obs)`` estimates V ``[B]``. The model does not say where episodes end: a step is taken to end its
+    episode where it did when it was played, which is exact where the clock alone decides, as in painting.
+
+    Target networks follow slowly in their parameters. Buffers, a batch norm's running statistics, are their own:
+    both networks normalise by the batch in updates, and the actor by its running statistics when it acts.
+    """
+
+    checkpointed = ("actor", "critic", "target_actor", "target_critic", "actor_optimizer", "critic_optimizer", "replay")
+
+    def __init__(
+        self,
+        actor: nn.Module,
+        critic: nn.Module,
+        config: DDPGConfig | None = None,
+        model: Model | None = None,
+        action_space: Box | None = None,
+    ):
+        self.actor, self.critic, self.config, self.model = actor, critic, config or DDPGConfig(), model
+        self.target_actor, self.target_critic = (deepcopy(net).requires_grad_(False) for net in (actor, critic))
+        self.actor_optimizer = Adam(actor.parameters(), lr=self.config.actor_lr)
+        self.critic_optimizer = Adam(critic.parameters(), lr=self.config.critic_lr)
+        self.space = action_space or Box(0.0, 1.0, (1,))
+        keep = FULL if model is None else ("terminated",)
+        self.replay = Replay(self.config.capacity, keep, self.config.static, self.config.replay_device or None)
+        self.deviation: Tensor | None = None  # [B, 1] of the exploration, drawn when a rollout begins
+
+    @torch.no_grad()
+    def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        self.actor.eval()
+        action = self._call(self.actor, obs)
+        return (self._explore(action) if explore else action), {}
+
+    def update(self, rollout: Transition) -> Metrics:
+        self.replay.add(rollout)
+        self.deviation = None
+        if self.replay.seen < self.config.warmup:
+            return {}
+        self._set_rates()
+        for network in (self.actor, self.critic, self.target_actor, self.target_critic):
+            network.train()
+        return averages([self._update(self.config.batch) for _ in range(self.config.updates)])
+
+    def _update(self, size: int) -> dict[str, Tensor]:
+        device = next(self.actor.parameters()).device
+        batch = self.replay.sample(size).map(lambda x: x.to(device, non_blocking=True))
+        value, target = self._value_and_target(batch)
+        critic_loss = (value - target).square().mean()
+        descend(self.critic_optimizer, self.critic, critic_loss)
+        actor_loss = -self._objective(batch).mean()
+        descend(self.actor_optimizer, self.actor, actor_loss)
+        follow(self.target_actor, self.actor, self.config.tau)
+        follow(self.target_critic, self.critic, self.config.tau)
+        metrics = {"critic_loss": critic_loss, "actor_loss": actor_loss, "value": value.mean()}
+        return {name: metric.detach() for name, metric in metrics.items()}
+
+    def _value_and_target(self, batch: Transition) -> tuple[Tensor, Tensor]:
+        """What the critic says of each of a batch, and what it should: ``[B]`` and ``[B]``."""
+        with torch.no_grad():
+            if self.model is None:
+                following = self._call(self.target_actor, batch.next_obs)
+                reward, value = batch.reward, self._call(self.target_critic, batch.next_obs, following)
+            else:
+                next_obs, reward = self.model(batch.obs, self._call(self.target_actor, batch.obs))
+                value = self._call(self.target_critic, next_obs)
+            target = td_target(reward, value, batch.terminated, self.config.gamma)
+        known = (batch.obs,) if self.model else (batch.obs, batch.action)
+        return per_sample(self._call(self.critic, *known), batch), per_sample(target, batch)
+
+    def _objective(self, batch: Transition) -> Tensor:
+        """The value ``[B]`` of doing what the actor says."""
+        action = self._call(self.actor, batch.obs)
+        if self.model is None:
+            return self._call(self.critic, batch.obs, action)
+        next_obs, reward = self.model(batch.obs, action)
+        return td_target(reward, self._call(self.critic, next_obs), batch.terminated, self.config.gamma)
+
+    def _call(self, network: nn.Module, *inputs: Obs | Tensor) -> Tensor:
+        device = next(network.parameters()).device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.autocast == "bfloat16"):
+            return network(*inputs).float()
+
+    def _explore(self, action: Tensor) -> Tensor:
+        low, high = (torch.as_tensor(bound, device=action.device) for bound in (self.space.low, self.space.high))
+        if self.replay.seen < self.config.warmup:
+            return low + (high - low) * torch.rand_like(action)
+        if self.deviation is None:
+            scale = torch.ones_like(action[:, :1])
+            self.deviation = self.config.noise * (torch.rand_like(scale) if self.config.noise_per_lane else scale)
+        return (action + self.deviation * (high - low) * torch.randn_like(action)).clamp(low, high)
+
+    def _set_rates(self) -> None:
+        rates = next((rates for until, *rates in self.config.schedule if self.replay.seen < until), None)
+        if rates is not None:
+            for optimizer, rate in zip((self.critic_optimizer, self.actor_optimizer), rates, strict=True):
+                optimizer.param_groups[0]["lr"] = rate
+
+
+def per_sample(value: Tensor, batch: Transition) -> Tensor:
+    """``value``, if it is ``[B]``. ``[B, 1]`` beside a reward ``[B]`` would silently train on a table ``[B, B]``."""
+    if value.shape != (len(batch),):
+        expected = [len(batch)]
+        raise ValueError(f"the critic and the model must return one number a sample, {expected}: got {list(value.shape)}")
+    return value
+
+
+def descend(optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
+    """One step on ``network`` alone: no other network that the loss went through computes or keeps gradients."""
+    optimizer.zero_grad()
+    loss.backward(inputs=list(network.parameters()))
+    optimizer.step()
+
+
+@torch.no_grad()
+def follow(target: nn.Module, online: nn.Module, tau: float) -> None:
+    """``target <- (1 - tau) target + tau online``, parameters alone."""
+    for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
+        slow.lerp_(fast, tau)
