@@ -1,0 +1,172 @@
+"""The composition root: which parts make a run. A new agent is one line of ``AGENTS``, a new task one of ``DEFAULTS``."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import signature
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from gymnasium.spaces import Box
+from torch import Tensor, nn
+
+from .. import TASKS
+from ..agents.ddpg import DDPG, DDPGConfig
+from ..agents.policies.standard import StandardActor, StandardCritic, StandardPolicy
+from ..agents.ppo import PPO, PPOConfig
+from ..agents.reinforce import Reinforce, ReinforceConfig
+from ..agents.rollout import Agent, Obs
+from ..envs.core import Task
+from ..envs.stroke_paint import StrokePaint
+from .config import arguments, hint, settable
+from .policies import BestColour, Random
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The networks of an agent that learns."""
+
+    network: Literal["standard", "resnet"] = "standard"
+
+
+@runtime_checkable
+class Imagines(Protocol):
+    """A task that can foretell a step, differentiably."""
+
+    def imagine(self, obs: Obs, action: Tensor) -> tuple[Obs, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How an agent is put together, and which tasks it can play."""
+
+    config: Callable[[], Any]
+    build: Callable[[Task, PolicyConfig, Any], Agent]
+    lacks: Callable[[Task], str | None]  # what a task lacks for this agent, if anything
+
+
+def learner(name: str) -> Learner:
+    """Raises ValueError for a name that is none of ``AGENTS``."""
+    if name not in AGENTS:
+        raise ValueError(f"no agent {name!r}; {hint(name, list(AGENTS))}")
+    return AGENTS[name]
+
+
+def check(name: str, task: Task) -> None:
+    """Raises ValueError where the agent ``name`` cannot play ``task``."""
+    if lacking := learner(name).lacks(task):
+        raise ValueError(f"{name} cannot play this task: {lacking}. It is played by {', '.join(agents(task))}")
+
+
+def agents(task: Task) -> list[str]:
+    """The agents that can play ``task``."""
+    return [name for name, known in AGENTS.items() if known.lacks(task) is None]
+
+
+def policies(task: Task) -> dict[str, Callable[[Task], Agent]]:
+    """The policies of ``task`` that need no run, by name."""
+    return EVERYWHERE | (PAINTERS if isinstance(task, StrokePaint) else {})
+
+
+def task_class(name: str) -> type[Task]:
+    """The class behind an id. Raises ValueError for an id that is none of ours."""
+    if name not in TASKS:
+        raise ValueError(f"no task {name!r}; {hint(name, list(TASKS))}")
+    module, _, builder = TASKS[name]["task"].partition(":")
+    return getattr(import_module(f"...envs.{module}", __name__), builder)
+
+
+def environment(name: str, settings: Settings) -> dict[str, Any]:
+    """Every argument of the task ``name``: its class's defaults, its id's, then ``settings``, each read as its type.
+
+    Raises ValueError for an unknown id or argument and for a wrong type.
+    """
+    builder = task_class(name)
+    usual = {key: p.default for key, p in signature(builder).parameters.items() if key in settable(builder)}
+    registered = {key: value for key, value in TASKS[name].items() if key != "task"}
+    return usual | registered | arguments(builder, settings, "env.")
+
+
+def make_task(name: str, env: Settings, device: str = "cpu") -> Task:
+    return task_class(name)(**env, device=device)
+
+
+def unseen(env: Settings) -> dict[str, Any]:
+    """The arguments of the task to evaluate on: targets that training does not see, where it leaves any."""
+    return {**env, "split": "test"} if env.get("split") == "train" else dict(env)
+
+
+def pick_device(device: str) -> str:
+    """``auto`` is the accelerator where there is one. Raises ValueError for a device that is not here."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"no device {device!r} here; expected auto, cpu" + ", cuda" * torch.cuda.is_available())
+    return device
+
+
+def build_agent(name: str, task: Task, policy: PolicyConfig, config: Any) -> Agent:
+    """A fresh agent for ``task``, on its device. Raises ValueError where it cannot play it."""
+    check(name, task)
+    return learner(name).build(task, policy, config)
+
+
+def defaults(name: str, env: Settings) -> dict[str, dict[str, Any]]:
+    """What suits the task better than the general defaults: settings of the ``run`` and of the ``agent``."""
+    return DEFAULTS[name](env)
+
+
+def painting(env: Settings) -> dict[str, dict[str, Any]]:
+    """Whole episodes, and Learning to Paint's discount of 0.95 a stroke (Huang et al., ICCV 2019)."""
+    return {"run": {"rollout": env["steps"]}, "agent": {"gamma": 0.95 ** env["strokes"]}}
+
+
+def actor_critic(task: Task, policy: PolicyConfig) -> nn.Module:
+    return StandardPolicy(task.observation_space, task.action_space).to(task.device)
+
+
+def anything(task: Task) -> str | None:
+    return None
+
+
+def continuous(task: Task) -> str | None:
+    return None if isinstance(task.action_space, Box) else f"it needs a Box of actions, and this is {task.action_space}"
+
+
+def imaginable(task: Task) -> str | None:
+    return continuous(task) or (None if isinstance(task, Imagines) else "it needs a task that can imagine a step")
+
+
+def ppo(task: Task, policy: PolicyConfig, config: PPOConfig) -> Agent:
+    return PPO(actor_critic(task, policy), config)
+
+
+def reinforce(task: Task, policy: PolicyConfig, config: ReinforceConfig) -> Agent:
+    return Reinforce(actor_critic(task, policy), config)
+
+
+def ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
+    actor = StandardActor(task.observation_space, task.action_space).to(task.device)
+    critic = StandardCritic(task.observation_space, task.action_space).to(task.device)
+    return DDPG(actor, critic, config, action_space=task.action_space)
+
+
+def model_ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
+    actor = StandardActor(task.observation_space, task.action_space).to(task.device)
+    critic = StandardCritic(task.observation_space).to(task.device)
+    assert isinstance(task, Imagines)  # ``imaginable`` said so
+    return DDPG(actor, critic, config, model=task.imagine, action_space=task.action_space)
+
+
+AGENTS = {
+    "ppo": Learner(PPOConfig, ppo, anything),
+    "reinforce": Learner(ReinforceConfig, reinforce, anything),
+    "ddpg": Learner(DDPGConfig, ddpg, continuous),
+    "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable),
+}
+EVERYWHERE = {"random": Random}
+PAINTERS = {"best-colour": BestColour}
+DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting}

@@ -1,0 +1,167 @@
+"""One training run: collect, learn, measure, write down; stopped at any moment, it goes on where it was."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..agents.rollout import Agent, Metrics, Transition, rollouts
+from ..envs.core import Task
+from ..envs.vector import TorchVectorEnv
+from .checkpoint import latest, random_state, read_tensors, save, set_random_state, write_tensors
+from .evaluate import film, play
+from .logs import Log, write_filmstrip
+from .plan import Plan
+from .recipes import build_agent, make_task, unseen
+
+FILMED = 4  # episodes on a filmstrip
+AGENT_FILE = "agent.pt"  # what acting needs; the checkpoints hold what going on needs as well
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells of an update."""
+
+    update: int
+    updates: int
+    steps_per_second: float  # of environments, since this process began
+    metrics: Metrics
+
+
+@dataclass
+class Training:
+    """All that changes while a run goes on."""
+
+    env: TorchVectorEnv
+    eval_task: Task
+    agent: Agent
+
+    @classmethod
+    def begin(cls, plan: Plan) -> "Training":
+        """As it stands before the first update; seeds torch's global generators."""
+        torch.manual_seed(plan.run.seed)
+        task = make_task(plan.task, plan.env, plan.run.device)
+        eval_task = make_task(plan.task, unseen(plan.env), plan.run.device)
+        eval_task.learned = task.learned  # a reward that is learned is learned once
+        env = TorchVectorEnv(task, plan.run.num_envs, autoreset_mode="SameStep", tensors="torch")
+        env.reset(seed=plan.run.seed)
+        return cls(env, eval_task, build_agent(plan.agent, task, plan.policy, plan.learner))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "agent": self.agent.state_dict(),
+            "env": self.env.state_dict(),
+            "learned": {name: part.state_dict() for name, part in self.env.task.learned.items()},
+            "random": random_state(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.agent.load_state_dict(saved["agent"])
+        self.env.load_state_dict(saved["env"])
+        load_learned(self.env.task, saved["learned"])
+        set_random_state(saved["random"])
+
+    def learn(self, rollout: Transition) -> Metrics:
+        """One update: first of the reward, then of the agent."""
+        reward = {"reward": rollout.reward.mean().item()}
+        return reward | self.env.task.learn(rollout.flatten().next_obs) | self.agent.update(rollout)
+
+
+def train(plan: Plan, folder: Path, tell: Callable[[Progress], None] = lambda progress: None) -> bool:
+    """Carry out ``plan`` in ``folder``, from its last checkpoint if it has one; whether it came to its end.
+
+    It does not where it was interrupted: then the update under way is finished and kept first. ``tell`` hears of
+    every update.
+    """
+    run, training, update = plan.run, Training.begin(plan), 0
+    plan.write(folder)
+    if checkpoint := latest(folder / "checkpoints"):
+        saved = read_tensors(checkpoint, run.device)
+        training.load_state_dict(saved)
+        update = saved["update"]
+    begun, clock = update, time.perf_counter()
+    with interruption() as interrupted, closing(Log(folder, begun)) as log:
+        for rollout in experience(training, run.rollout, run.updates - begun):
+            update += 1
+            metrics = {"steps": update * run.rollout * run.num_envs} | training.learn(rollout)
+            if update % run.eval_every == 0 or update == run.updates:
+                metrics |= examine(training, run.eval_episodes, folder / f"samples/update_{update:08d}.png")
+            log.write(update, metrics)
+            rate = (update - begun) * run.rollout * run.num_envs / (time.perf_counter() - clock)
+            tell(Progress(update, run.updates, rate, metrics))
+            stop = interrupted() or update == run.updates
+            if stop or update % run.checkpoint_every == 0:
+                log.settle()
+                keep(training, folder, update, run.keep)
+            if stop:
+                break
+    return update == run.updates
+
+
+def experience(training: Training, steps: int, updates: int) -> Iterator[Transition]:
+    """``updates`` rollouts, from where the environments stand."""
+    return islice(rollouts(training.env, training.agent, steps, start=training.env.observe()), updates)
+
+
+def examine(training: Training, episodes: int, picture: Path) -> Metrics:
+    """The mean of every metric over fixed episodes, as ``eval/NAME``, and a filmstrip of the first few."""
+    measured = play(training.eval_task, training.agent, episodes)
+    write_filmstrip(picture, film(training.eval_task, training.agent, min(FILMED, episodes)))
+    return {f"eval/{name}": values.double().mean().item() for name, values in measured.items()}
+
+
+def keep(training: Training, folder: Path, update: int, count: int) -> None:
+    """Write the checkpoint of ``update`` and, beside it, the small file that acting needs."""
+    saved = training.state_dict()
+    parts = saved["agent"].items()
+    networks = {name: part for name, part in parts if isinstance(getattr(training.agent, name), nn.Module)}
+    write_tensors(folder / AGENT_FILE, {"update": update, "agent": networks, "learned": saved["learned"]})
+    save(folder / "checkpoints", update, {"update": update} | saved, count)
+
+
+def trained_agent(plan: Plan, folder: Path, task: Task) -> Agent:
+    """The agent of the run in ``folder``, as it was last kept, to play ``task``, whose learned rewards come with it.
+
+    Raises ValueError where the run has kept none yet.
+    """
+    file = folder / AGENT_FILE
+    if not file.is_file():
+        raise ValueError(f"the run in {folder} has kept no agent yet: it does at its first checkpoint, "
+                         f"every {plan.run.checkpoint_every} updates")
+    agent, saved = build_agent(plan.agent, task, plan.policy, plan.learner), read_tensors(file, task.device)
+    for name, part in saved["agent"].items():
+        getattr(agent, name).load_state_dict(part)
+    load_learned(task, saved["learned"])
+    return agent
+
+
+def load_learned(task: Task, saved: dict[str, Any]) -> None:
+    """A reward that ``saved`` does not know stays as it began."""
+    for name in task.learned.keys() & saved.keys():
+        task.learned[name].load_state_dict(saved[name])
+
+
+@contextmanager
+def interruption() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C (or a request to terminate) came: the first waits to be asked about, a second interrupts."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
