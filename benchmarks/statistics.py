@@ -27,3 +27,25 @@ def bootstrap(values: ArrayLike, confidence: float = 0.95, resamples: int = 10_0
     tail = 50 * (1 - confidence)
     low, high = np.percentile(sample[drawn].mean(1), [tail, 100 - tail])
     return Interval(float(sample.mean()), float(low), float(high))
+
+
+def difference(
+    a: ArrayLike, b: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """The mean of ``b`` less that of ``a``, ``[seeds, episodes]`` each, over the same episodes.
+
+    A hierarchical bootstrap: training seeds are resampled for each side, episodes for both together.
+    Raises ValueError where the sides do not share their episodes.
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        raise ValueError(f"expected [seeds, episodes] of the same episodes, got {first.shape} and {second.shape}")
+    random = np.random.default_rng(seed)
+    drawn = np.empty(resamples)
+    for i in range(resamples):
+        episodes = random.integers(first.shape[1], size=first.shape[1])
+        means = [side[random.integers(len(side), size=len(side))].mean(0)[episodes].mean() for side in (first, second)]
+        drawn[i] = means[1] - means[0]
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Interval(float(second.mean() - first.mean()), float(low), float(high))

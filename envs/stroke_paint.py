@@ -9,7 +9,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from torch import Tensor
 
-from ..rewards.guidance import focus_gain, foreground_gain, foreground_l2, zoom
+from ..rewards.guidance import focus_gain, focus_l2, foreground_gain, foreground_l2, zoom
 from ..rewards.pixel import l2, l2_gain, masked_l2, psnr, ssim
 from ..rewards.wgan import WGAN
 from ..simulators.renderers import make_renderer
@@ -142,6 +142,7 @@ class StrokePaint(Task[PaintState]):
             "ssim": ssim(canvas, target),
             "foreground_l2": masked_l2(canvas, target, mask),
             "background_l2": masked_l2(canvas, target, 1 - mask),
+            "focus_l2": focus_l2(canvas, target, as_unit(state.focus)),
         }
 
     def render(self, state: PaintState) -> Tensor:
