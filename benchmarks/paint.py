@@ -1,0 +1,165 @@
+"""A photograph painted: first whole, then in windows where it is still far from the photograph.
+
+Learning to Paint's test script squashes the photograph into a square, and paints half of the strokes on the whole and
+half on a fixed grid of tiles, as many on each. Here the picture keeps its shape (the rest of the square canvas repeats
+its edge, and is neither shown nor counted), and windows of a tile's size go where the error is largest, elsewhere in
+every round: strokes are spent where they are needed, and no seam stays in one place.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from ..agents.rollout import Agent
+from ..envs.random import LaneRandom
+from ..envs.stroke_paint import StrokePaint
+from ..rewards.pixel import l2, psnr, ssim
+from ..simulators.images import resize
+from ..simulators.strokes import Painting, lay, moved, rounded
+
+Corners = list[tuple[int, int]]  # top and left of windows, in pixels
+STEPS_A_SIDE = 4  # places that a window may take within its own length
+Paint = Callable[[Tensor, Tensor, int], Iterator[Tensor]]
+
+
+@dataclass(frozen=True)
+class Painter:
+    """``paint(target, canvas, count)`` yields ``count`` strokes for images ``[B, 3, size, size]`` in [0, 1], in bundles
+    ``[B, K, 13]``, each made for a canvas that has the earlier ones."""
+
+    paint: Paint
+    size: int = 128
+    visit: int = 10  # strokes that it likes to lay on a window before looking elsewhere
+
+
+def agent_painter(agent: Agent, task: StrokePaint, visit: int = 10) -> Painter:
+    """``agent`` playing ``task`` from the canvas as it is, for as many steps as it takes."""
+
+    @torch.no_grad()
+    def paint(target: Tensor, canvas: Tensor, count: int) -> Iterator[Tensor]:
+        start = {"image": pixels(target), "canvas": pixels(canvas)}
+        state = task.initial(LaneRandom.seeded(range(len(target)), task.device), start)
+        for left in range(count, 0, -task.strokes):
+            action, _ = agent.act(task.observe(state), explore=False)
+            state, _ = task.step(state, action, None)
+            yield action.view(len(action), task.strokes, -1)[:, :left].cpu()
+
+    return Painter(paint, task.size, visit)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How the strokes are shared out. Raises ValueError where they cannot be."""
+
+    total: int
+    grid: int = 4  # windows along the longest side
+    whole: float = 0.3  # the share that goes on the whole picture first
+    keep: float = 0.5  # painted in one round: the windows whose error is at least this share of the worst's
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.grid <= 8:
+            raise ValueError(f"grid must be 1 (the whole picture) to 8 windows along its longest side, got {self.grid}")
+        least = 5 * (1 + self.grid**2) if self.grid > 1 else 1
+        if self.total < least:
+            raise ValueError(
+                f"{self.total} strokes are too few for a grid of {self.grid}: it needs at least {least}, "
+                "5 for the whole picture and as many for each of its tiles. Give more strokes or a smaller grid"
+            )
+
+    def shares(self) -> tuple[int, int]:
+        """Strokes on the whole picture, and in windows."""
+        whole = self.total if self.grid == 1 else round(self.whole * self.total / 5) * 5
+        return whole, self.total - whole
+
+
+class Session:
+    """A photograph ``[H, W, 3]`` uint8 being painted; ``painting`` is at any moment what there is so far."""
+
+    def __init__(self, photo: NDArray[np.uint8], painter: Painter, budget: Budget):
+        self.painter, self.budget = painter, budget
+        side = painter.size * budget.grid
+        height, width = (max(1, round(length * side / max(photo.shape[:2]))) for length in photo.shape[:2])
+        self.painting = Painting(height, width)
+        picture = as_image(resize(photo, height, width))
+        self.target = pad(picture, (0, side - width, 0, side - height), mode="replicate")  # [1, 3, side, side]
+        self.canvas = torch.zeros_like(self.target)
+
+    def run(self) -> Iterator[int]:
+        """Paint; yields the number of strokes so far, often."""
+        whole, details = self.budget.shares()
+        yield from self._paint([(0, 0)], self.painting.canvas, whole)
+        while details:
+            corners = self._worst_windows(max(1, details // self.painter.visit))
+            count = min(self.painter.visit, details)
+            yield from self._paint(corners, self.painter.size, count)
+            details -= count * len(corners)
+
+    def l2(self) -> float:
+        """The mean squared error of what there is so far, at the size that it is painted at."""
+        height, width = self.painting.height, self.painting.width
+        return l2(self.canvas[..., :height, :width], self.target[..., :height, :width]).item()
+
+    def _paint(self, corners: Corners, side: int, count: int) -> Iterator[int]:
+        """``count`` strokes on each of the windows of ``side`` pixels at ``corners``, which do not overlap."""
+        target, canvas = (self._look(image, corners, side) for image in (self.target, self.canvas))
+        for bundle in self.painter.paint(target, canvas, count):
+            self._add(bundle, corners, side)
+            yield len(self.painting)
+
+    def _look(self, image: Tensor, corners: Corners, side: int) -> Tensor:
+        """The windows as the painter sees them, ``[B, 3, size, size]``."""
+        windows = torch.cat([image[..., top : top + side, left : left + side] for top, left in corners])
+        return interpolate(windows, size=(self.painter.size, self.painter.size), mode="area")
+
+    def _add(self, bundle: Tensor, corners: Corners, side: int) -> None:
+        """Lay ``bundle`` ``[B, K, 13]``, made in the windows, on the canvas."""
+        size, canvas = self.painter.size, self.painting.canvas
+        for strokes, (top, left) in zip(bundle, corners, strict=True):
+            window = (top, left, top + side, left + side)
+            strokes = rounded(moved(strokes, size, side / size, (-top, -left), canvas))
+            lay(self.canvas[0], strokes, window, self.painting)
+            self.painting = self.painting.add(strokes, torch.tensor([window]).expand(len(strokes), 4))
+
+    def _worst_windows(self, most: int) -> Corners:
+        """At most ``most`` windows of the largest errors that do not overlap."""
+        height, width, side = self.painting.height, self.painting.width, self.painter.size
+        error = (self.canvas - self.target).square().sum(1)[0].double()
+        error[height:], error[:, width:] = 0, 0
+        tops, lefts = starts(height, side), starts(width, side)
+        integral = pad(error.cumsum(0).cumsum(1), (1, 0, 1, 0))
+        rows = integral[tops + side] - integral[tops]
+        inside = rows[:, lefts + side] - rows[:, lefts]  # [len(tops), len(lefts)]
+        worst, corners = inside.max(), []
+        while len(corners) < most and (value := inside.max()) > 0 and value >= self.budget.keep * worst:
+            row, column = divmod(int(inside.argmax()), len(lefts))
+            corners.append((int(tops[row]), int(lefts[column])))
+            near = ((tops - tops[row]).abs() < side)[:, None] & ((lefts - lefts[column]).abs() < side)
+            inside = inside.masked_fill(near, -1)
+        return corners or [(0, 0)]
+
+
+def measure(picture: NDArray[np.uint8], photo: NDArray[np.uint8]) -> dict[str, float]:
+    """l2, psnr and ssim of a painted ``picture`` ``[H, W, 3]`` and the photograph at its size."""
+    image, target = as_image(picture), as_image(resize(photo, *picture.shape[:2]))
+    return {name: metric(image, target).item() for name, metric in (("l2", l2), ("psnr", psnr), ("ssim", ssim))}
+
+
+def starts(length: int, side: int) -> Tensor:
+    """Where windows of ``side`` pixels may start along ``length``, the last one flush with the end."""
+    last = max(0, length - side)
+    return torch.unique(torch.tensor([*range(0, last, max(1, side // STEPS_A_SIDE)), last]))
+
+
+def as_image(array: NDArray[np.uint8]) -> Tensor:
+    """``[H, W, 3]`` uint8 as ``[1, 3, H, W]`` in [0, 1]."""
+    return torch.tensor(array).permute(2, 0, 1)[None].float() / 255
+
+
+def pixels(image: Tensor) -> NDArray[np.uint8]:
+    """``[B, 3, H, W]`` in [0, 1] as ``[B, H, W, 3]`` uint8."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).movedim(-3, -1).contiguous().cpu().numpy()
