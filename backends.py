@@ -9,6 +9,10 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -17,8 +21,8 @@ def torchvision() -> ModuleType:
     """Return torchvision, also where its compiled part cannot load.
 
     Beside a CPU-only torch the import fails because the schemas of two compiled operators were never declared.
-    They are declared here and the import is tried again. Where the wheels match, it is a plain import.
-    Without the compiled part everything written in Python works; `torchvision.ops.nms` and its like still raise.
+    They are declared here, the import is tried again, and `torchvision.ops.nms`, which detectors need, gets a
+    version in torch. The other compiled operators raise. Where the wheels match, all this is a plain import.
     """
     try:
         return importlib.import_module("torchvision")
@@ -28,7 +32,9 @@ def torchvision() -> ModuleType:
     _declare_operators()
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]  # half imported
-    return importlib.import_module("torchvision")
+    module = importlib.import_module("torchvision")
+    module.ops.boxes.nms = _nms
+    return module
 
 
 def open_clip() -> ModuleType:
@@ -66,3 +72,16 @@ def _declare_operators() -> None:
 
     for name in ("nms", "qnms"):
         torch.library.define(f"torchvision::{name}", _NMS_SCHEMA)
+
+
+def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Indices of the `boxes` [N, 4] that no kept box of a higher score [N] overlaps, best first."""
+    import torch
+
+    order = scores.argsort(descending=True, stable=True)
+    overlaps = sys.modules["torchvision"].ops.box_iou(boxes[order], boxes[order]) > iou_threshold
+    kept = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
+    for row in range(len(order)):
+        if kept[row]:
+            kept[row + 1:] &= ~overlaps[row, row + 1:]
+    return order[kept]

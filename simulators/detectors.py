@@ -1,6 +1,7 @@
 """Object masks from torchvision's networks, where the user has weights."""
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from .. import backends
 from .saliency import Bytes, Detector, object_mask
 
 DEFAULT_NETWORK = "maskrcnn_resnet50_fpn"
+# where the number of classes shows: Mask R-CNN, DeepLab and FCN, LR-ASPP, ResNet, VGG
+_CLASS_BIASES = ("roi_heads.box_predictor.cls_score.bias", "classifier.4.bias", "classifier.low_classifier.bias",
+                 "fc.bias", "classifier.6.bias")
 
 
 def make_detector(name: str = "cv2", network: str = DEFAULT_NETWORK, device: torch.device | str = "cpu") -> Detector:
@@ -33,7 +37,9 @@ def load_network(network: str, weights: str) -> nn.Module:
     classes = next((len(state[key]) for key in _CLASS_BIASES if key in state), None)
     if classes is None:
         raise ValueError(f"{weights}: holds none of {list(_CLASS_BIASES)}: is it a state dict of {network}?")
-    model = models.get_model(network, weights=None, weights_backbone=None, num_classes=classes)
+    arguments = signature(models.get_model_builder(network)).parameters
+    bare = {"weights_backbone": None} if "weights_backbone" in arguments else {}
+    model = models.get_model(network, weights=None, num_classes=classes, **bare)
     model.load_state_dict(state)
     return model
 
@@ -63,9 +69,6 @@ def torchvision_detector(model: nn.Module, device: torch.device | str = "cpu") -
         return mask.mul(255).round().byte().cpu().numpy()
 
     return detect
-
-
-_CLASS_BIASES = ("roi_heads.box_predictor.cls_score.bias", "classifier.4.bias", "classifier.low_classifier.bias")
 
 
 def _instance(model: nn.Module, pixels: Tensor) -> Tensor | None:

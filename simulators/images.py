@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
 IMAGE_SUFFIXES = frozenset(".jpg .jpeg .jfif .png .webp .avif .heic .bmp .gif .tif .tiff .ppm .pgm".split())
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)  # Pillow's, as fuzzed
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
@@ -43,7 +45,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
         raise ImageError(f"{path}: too large ({error})") from error
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on broken data
+    except _DECODER_ERRORS as error:
         raise ImageError(f"{path}: damaged or truncated ({error})") from error
 
 

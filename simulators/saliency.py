@@ -65,11 +65,14 @@ def contrast_focus(image: Bytes, mask: Bytes) -> Bytes:
     """Fine detail of the object [H, W]: its local contrast, up to the object's 99th percentile."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     grain = max(0.7, min(grey.shape) / 160)
-    detail = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3 * grain)) * (mask > 127)
-    if not detail.any():
+    inside = (mask > 127).astype(np.float32)
+    share = cv2.GaussianBlur(inside, (0, 0), 3 * grain)  # the object's own mean: its rim is no detail
+    mean = cv2.GaussianBlur(grey * inside, (0, 0), 3 * grain) / np.maximum(share, 1e-6)
+    detail = np.abs(grey - mean) * inside
+    if detail.max() < 1:
         return mask.copy()  # a flat object: nothing in it is finer than the rest
-    field = cv2.GaussianBlur(detail, (0, 0), grain) / np.percentile(detail[mask > 127], 99)
-    return np.round(255 * np.clip(field, 0, 1)).astype(np.uint8) * (mask > 127)
+    field = cv2.GaussianBlur(detail, (0, 0), grain) * inside
+    return np.round(255 * np.clip(field / np.percentile(field[inside > 0], 99), 0, 1)).astype(np.uint8)
 
 
 def guided_backprop(model: nn.Module, image: Tensor, class_index: Tensor | None = None) -> Tensor:
