@@ -1,23 +1,20 @@
 """Files that a kill at any moment leaves whole, and checkpoints made of them."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..simulators.files import whole
+
 PATTERN = "update_*.pt"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write`` fill a temporary file beside ``path``, then give it the name: all of it is there, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    """Have ``write`` fill a temporary file that then becomes ``path``."""
+    with whole(path) as partial:
+        write(partial)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -35,7 +32,9 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
 
 
 def save(folder: Path, update: int, saved: dict[str, Any], keep: int) -> None:
-    """Write the checkpoint of ``update`` and delete all but the last ``keep``."""
+    """Write the checkpoint of ``update`` and delete all but the last ``keep``, and what a kill left half written."""
+    for partial in folder.glob(f".{PATTERN}"):
+        partial.unlink()
     write_tensors(folder / f"update_{update:08d}.pt", saved)
     for old in sorted(folder.glob(PATTERN))[:-keep]:
         old.unlink()
@@ -44,6 +43,11 @@ def save(folder: Path, update: int, saved: dict[str, Any], keep: int) -> None:
 def latest(folder: Path) -> Path | None:
     """The last checkpoint, if there is one."""
     return max(folder.glob(PATTERN), default=None)
+
+
+def update_of(checkpoint: Path) -> int:
+    """How many updates had been done when it was written."""
+    return int(checkpoint.stem.rpartition("_")[2])
 
 
 def random_state() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .config import grouped, override
 from .recipes import PolicyConfig, check, defaults, environment, learner, make_task, pick_device
 
 FILE = "config.json"
+GROUPS = ("env", "agent", "policy")
 AT_LEAST_ONE = ("num_envs", "rollout", "updates", "eval_every", "eval_episodes", "checkpoint_every", "keep")
 
 
@@ -78,15 +79,25 @@ def plan_run(task: str, agent: str, settings: Sequence[str] = ()) -> Plan:
     Raises ValueError for an unknown task, agent or key, a wrong type, an impossible value, and an agent that cannot
     play the task.
     """
-    given = grouped(settings, ("env", "agent", "policy"))
-    env = environment(task, given["env"])
+    env = environment(task, grouped(settings, GROUPS)["env"])
     usual = defaults(task, env)
-    run = override(override(RunConfig(), usual["run"]), given[""])
-    run = replace(run, device=pick_device(run.device))
-    config = override(override(learner(agent).config(), usual["agent"]), given["agent"], "agent.")
-    policy = override(PolicyConfig(), given["policy"], "policy.")
-    check(agent, make_task(task, env, run.device))
-    return Plan(task, agent, run, env, config, policy)
+    run, config = override(RunConfig(), usual["run"]), override(learner(agent).config(), usual["agent"])
+    plan = amended(Plan(task, agent, run, env, config, PolicyConfig()), settings)
+    plan = replace(plan, run=replace(plan.run, device=pick_device(plan.run.device)))
+    check(agent, make_task(task, env, plan.run.device))
+    return plan
+
+
+def amended(plan: Plan, settings: Sequence[str]) -> Plan:
+    """``plan`` with ``settings`` changed. Raises ValueError for an unknown key, a wrong type or an impossible value."""
+    given = grouped(settings, GROUPS)
+    return replace(
+        plan,
+        run=override(plan.run, given[""]),
+        env=environment(plan.task, plan.env | given["env"]),
+        learner=override(plan.learner, given["agent"], "agent."),
+        policy=override(plan.policy, given["policy"], "policy."),
+    )
 
 
 def read_plan(folder: Path) -> Plan:
@@ -103,16 +114,6 @@ def read_plan(folder: Path) -> Plan:
         override(learner(kept["agent"]).config(), kept["agent_config"], "agent."),
         override(PolicyConfig(), kept["policy"], "policy."),
     )
-
-
-def extend(plan: Plan, settings: Sequence[str]) -> Plan:
-    """``plan`` with another number of updates, the one thing that a resumed run may change. Raises ValueError."""
-    given = grouped(settings, ("env", "agent", "policy"))
-    changed = [key for key in given.pop("") if key != "updates"]
-    changed += [f"{group}.{key}" for group, keys in given.items() for key in keys]
-    if changed:
-        raise ValueError(f"a resumed run keeps its settings, but for updates=; leave out {', '.join(changed)}")
-    return replace(plan, run=override(plan.run, grouped(settings, ())[""]))
 
 
 def versions() -> dict[str, str | int | None]:

@@ -1,8 +1,10 @@
 """Policies that learn nothing, to compare with."""
 
+from collections.abc import Callable
+
 import torch
 from gymnasium.spaces import Box, Discrete, Space
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..agents.rollout import Agent, Obs
 from ..envs.core import Task
@@ -16,6 +18,17 @@ class Random(Agent):
 
     def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
         return self.draw(len(next(iter(obs.values())))), {}
+
+
+class Fixed(Agent):
+    """A network that maps observations to actions, as it is."""
+
+    def __init__(self, network: nn.Module):
+        self.network = network
+
+    @torch.no_grad()
+    def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.network(obs), {}
 
 
 class BestColour(Agent):
@@ -37,7 +50,7 @@ class BestColour(Agent):
         return torch.cat([shape, colour], 2).flatten(1), {}
 
 
-def sampler(space: Space, device: torch.device):
+def sampler(space: Space, device: torch.device) -> Callable[[int], Tensor]:
     """``n -> [n, ...]`` uniform actions. Raises ValueError for a space that is neither Box nor Discrete."""
     match space:
         case Discrete():

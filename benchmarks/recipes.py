@@ -1,17 +1,21 @@
-"""The composition root: which parts make a run. A new agent is one line of ``AGENTS``, a new task one of ``DEFAULTS``."""
+"""The composition root: which parts make a run. A new agent is a line of ``AGENTS``, a new task one of ``DEFAULTS``."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from gymnasium.spaces import Box
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import TASKS
 from ..agents.ddpg import DDPG, DDPGConfig
+from ..agents.policies.painter import Painter, StrokeNet
+from ..agents.policies.resnet import ResNetActor, ResNetCritic
 from ..agents.policies.standard import StandardActor, StandardCritic, StandardPolicy
 from ..agents.ppo import PPO, PPOConfig
 from ..agents.reinforce import Reinforce, ReinforceConfig
@@ -19,9 +23,10 @@ from ..agents.rollout import Agent, Obs
 from ..envs.core import Task
 from ..envs.stroke_paint import StrokePaint
 from .config import arguments, hint, settable
-from .policies import BestColour, Random
+from .policies import BestColour, Fixed, Random
 
 Settings = Mapping[str, Any]
+PAINTER_WEIGHTS = Path(__file__).parents[1] / "agents" / "weights" / "painter.safetensors"
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def environment(name: str, settings: Settings) -> dict[str, Any]:
     builder = task_class(name)
     usual = {key: p.default for key, p in signature(builder).parameters.items() if key in settable(builder)}
     registered = {key: value for key, value in TASKS[name].items() if key != "task"}
-    return usual | registered | arguments(builder, settings, "env.")
+    return arguments(builder, usual | registered | dict(settings), "env.")
 
 
 def make_task(name: str, env: Settings, device: str = "cpu") -> Task:
@@ -124,10 +129,6 @@ def painting(env: Settings) -> dict[str, dict[str, Any]]:
     return {"run": {"rollout": env["steps"]}, "agent": {"gamma": 0.95 ** env["strokes"]}}
 
 
-def actor_critic(task: Task, policy: PolicyConfig) -> nn.Module:
-    return StandardPolicy(task.observation_space, task.action_space).to(task.device)
-
-
 def anything(task: Task) -> str | None:
     return None
 
@@ -141,24 +142,41 @@ def imaginable(task: Task) -> str | None:
 
 
 def ppo(task: Task, policy: PolicyConfig, config: PPOConfig) -> Agent:
-    return PPO(actor_critic(task, policy), config)
+    return PPO(stochastic(task, policy), config)
 
 
 def reinforce(task: Task, policy: PolicyConfig, config: ReinforceConfig) -> Agent:
-    return Reinforce(actor_critic(task, policy), config)
+    return Reinforce(stochastic(task, policy), config)
 
 
 def ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
-    actor = StandardActor(task.observation_space, task.action_space).to(task.device)
-    critic = StandardCritic(task.observation_space, task.action_space).to(task.device)
+    actor, critic = NETWORKS[policy.network]
+    actor = actor(task.observation_space, task.action_space).to(task.device)
+    critic = critic(task.observation_space, task.action_space).to(task.device)
     return DDPG(actor, critic, config, action_space=task.action_space)
 
 
 def model_ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
-    actor = StandardActor(task.observation_space, task.action_space).to(task.device)
-    critic = StandardCritic(task.observation_space).to(task.device)
     assert isinstance(task, Imagines)  # ``imaginable`` said so
+    actor, critic = NETWORKS[policy.network]
+    actor = actor(task.observation_space, task.action_space).to(task.device)
+    critic = critic(task.observation_space).to(task.device)
     return DDPG(actor, critic, config, model=task.imagine, action_space=task.action_space)
+
+
+def stochastic(task: Task, policy: PolicyConfig) -> nn.Module:
+    """Raises ValueError for a network that gives no distribution."""
+    if policy.network != "standard":
+        raise ValueError(f"policy.network={policy.network} is for ddpg and ddpg-model: take standard")
+    return StandardPolicy(task.observation_space, task.action_space).to(task.device)
+
+
+def painter(task: Task) -> Agent:
+    """The painter that we ship, drawing with the task's own renderer."""
+    assert isinstance(task, StrokePaint)  # it is among the ``PAINTERS``
+    net = StrokeNet()
+    net.load_state_dict(load_file(PAINTER_WEIGHTS))
+    return Fixed(Painter(task.renderer, net, task.strokes).to(task.device).eval())
 
 
 AGENTS = {
@@ -167,6 +185,10 @@ AGENTS = {
     "ddpg": Learner(DDPGConfig, ddpg, continuous),
     "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable),
 }
+NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {  # actor, critic
+    "standard": (StandardActor, StandardCritic),
+    "resnet": (ResNetActor, ResNetCritic),
+}
 EVERYWHERE = {"random": Random}
-PAINTERS = {"best-colour": BestColour}
+PAINTERS = {"shipped": painter, "best-colour": BestColour}
 DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting}

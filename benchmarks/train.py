@@ -130,15 +130,18 @@ def keep(training: Training, folder: Path, update: int, count: int) -> None:
 def trained_agent(plan: Plan, folder: Path, task: Task) -> Agent:
     """The agent of the run in ``folder``, as it was last kept, to play ``task``, whose learned rewards come with it.
 
-    Raises ValueError where the run has kept none yet.
+    Raises ValueError where the run has kept none yet, and where ``task`` is not of the shape that it was trained on.
     """
     file = folder / AGENT_FILE
     if not file.is_file():
         raise ValueError(f"the run in {folder} has kept no agent yet: it does at its first checkpoint, "
                          f"every {plan.run.checkpoint_every} updates")
     agent, saved = build_agent(plan.agent, task, plan.policy, plan.learner), read_tensors(file, task.device)
-    for name, part in saved["agent"].items():
-        getattr(agent, name).load_state_dict(part)
+    try:
+        for name, part in saved["agent"].items():
+            getattr(agent, name).load_state_dict(part)
+    except RuntimeError as error:  # what torch raises for weights of other shapes
+        raise ValueError(f"the agent in {folder} does not fit this task: it was trained with {plan.env}") from error
     load_learned(task, saved["learned"])
     return agent
 

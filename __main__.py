@@ -1,0 +1,5 @@
+"""``python -m retouch`` is ``retouch``."""
+
+from .cli import main
+
+main()
