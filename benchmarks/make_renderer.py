@@ -15,13 +15,13 @@ from ..simulators.renderers import ReferenceRenderer, Renderer, make_renderer
 
 SIZE = 128
 BATCH = 16
-LEARNING_RATE = 3e-3  # at the start; falls to 0 along a cosine over the given minutes
+LEARNING_RATE = 3e-3  # at the start; falls to 0 along a cosine over the given time
 
 
 def make(out: str | Path = WEIGHTS.parent, minutes: float = 8.0, seed: int = 0, test_strokes: int = 10_000) -> dict:
-    """Train for `minutes`; write `renderer.safetensors` and its card `renderer.md` into `out`; return the card's facts.
+    """Train for `minutes` of processor time, write `renderer.safetensors` and its card `renderer.md` into `out`.
 
-    How many strokes fit into the minutes depends on the machine, so only the strokes themselves follow from `seed`.
+    Returns what the card says. How many strokes fit into the time depends on the machine; which they are, on `seed`.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -41,19 +41,20 @@ def train(minutes: float, seed: int) -> tuple[NeuralRenderer, int]:
     torch.manual_seed(seed)
     reference, renderer = ReferenceRenderer(SIZE), NeuralRenderer(SIZE)
     optimiser = torch.optim.Adam(renderer.parameters(), LEARNING_RATE)
-    start, step, error, done = time.monotonic(), 0, 0.06, 0.0
+    start, step, error, done = time.process_time(), 0, 0.06, 0.0
     while done < 1:
         shape = torch.rand(BATCH, renderer.num_params)
         loss = F.mse_loss(renderer(shape), reference(shape))
         optimiser.zero_grad()
         loss.backward()
-        done = min(1.0, (time.monotonic() - start) / (60 * minutes))
+        spent = time.process_time() - start
+        done = min(1.0, spent / (60 * minutes))
         optimiser.param_groups[0]["lr"] = LEARNING_RATE * 0.5 * float(1 + torch.cos(torch.tensor(done * torch.pi)))
         optimiser.step()
         error += 0.02 * (loss.item() - error)
         step += 1
         if step % 100 == 0 or done == 1:
-            rate, left = BATCH * step / (time.monotonic() - start), 60 * minutes * (1 - done)
+            rate, left = BATCH * step / spent, 60 * minutes * (1 - done)
             print(f"renderer: {done:4.0%}, mse {error:.5f}, {rate:,.0f} strokes/s, {left:.0f} s left", flush=True)
     return renderer.requires_grad_(False).eval(), BATCH * step
 
@@ -97,13 +98,13 @@ def card(facts: dict[str, float], rows: dict[str, dict[str, float]], strokes: in
     lines = [
         "# The small neural stroke renderer",
         "",
-        f"`renderer.safetensors`, {weights:,} weights, made by `retouch make-weights renderer`: the small convolutional "
-        f"`NeuralRenderer`, trained for {facts['minutes']:g} minutes on {facts['threads']} thread(s), "
-        f"seed {facts['seed']}, on {facts['strokes']:,} strokes at {SIZE} px, each uniformly random, drawn by OpenCV as "
-        "the published generator does (`simulators/raster.py`) and seen once.",
+        f"`renderer.safetensors`, {weights:,} weights, made by `retouch make-weights renderer`: the convolutional "
+        f"`NeuralRenderer`, trained for {facts['minutes']:g} minutes of processor time on {facts['threads']} thread(s) "
+        f"from seed {facts['seed']} on {facts['strokes']:,} strokes at {SIZE} px, uniformly random, drawn by OpenCV "
+        "as the published generator does (`simulators/raster.py`) and seen once.",
         "",
-        f"Mean squared error against that reference over {strokes:,} other random strokes, and strokes/s on the machine "
-        f"that trained it ({SIZE} px, batch 96, the best of 5; backward: forward and back to the strokes):",
+        f"Mean squared error against that reference over {strokes:,} other random strokes, and strokes/s on the "
+        f"machine that trained it ({SIZE} px, batch 96, the best of 5; backward: forward and back to the strokes):",
         "",
         "| renderer | MSE | forward | forward + backward |",
         "| --- | ---: | ---: | ---: |",
@@ -131,4 +132,5 @@ def _best_seconds(function: Callable[[], None]) -> float:
 def _write(path: Path, save: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     save(temporary)
+    temporary.chmod(0o644)  # safetensors writes for the owner alone
     temporary.replace(path)

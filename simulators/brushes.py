@@ -69,10 +69,9 @@ class Curve:
     - its last root t+ (where the last disc leaves the pixel) gives the opacity w(t+).
 
     Both are bracketed by `SAMPLES` samples and polished: t* by Newton's method on h', t+ by one step of the quadratic
-    through h, h', h'' at the last covered point, then by Newton's method on h. No derivative is taken of these searches.
-    That of the distance needs none, because h is stationary in t* (envelope theorem); and t+ moves with the
-    stroke's numbers as the implicit function theorem says, dt+ = -dh / h'(t+). Both terms are exact where the
-    pixel's minimum and root are unique and inside the curve; at the rim, where h' vanishes, the second is left out.
+    through h, h', h'' at the last covered point, then by Newton's method on h. The searches themselves carry no
+    gradient. The distance needs none, because h is stationary in t* (envelope theorem); and t+ moves with the stroke's
+    numbers as the implicit function theorem says, dt+ = -dh / h'(t+), which is left out at the rim, where h' vanishes.
     """
 
     SAMPLES = 6

@@ -1,7 +1,8 @@
 """Stroke renderers that are trained networks: the published architecture, and a small convolutional one."""
 
-from collections import OrderedDict
+import pickle
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from .brushes import LAST_T, Curve
 from .renderer import Renderer
 
+AnyRenderer = TypeVar("AnyRenderer", bound=Renderer)
 WEIGHTS = Path(__file__).parent / "weights" / "renderer.safetensors"
 
 
@@ -95,17 +97,20 @@ def load_published(size: int, path: Path) -> PublishedRenderer:
     """A published `renderer.pkl` (a state dict saved by torch), frozen."""
     if not path.is_file():
         raise FileNotFoundError(f"no renderer at {path}: give the path of a published renderer.pkl")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"{path} is no file of weights saved by torch") from error
     renderer = PublishedRenderer(size)
-    expected = {key: tuple(value.shape) for key, value in renderer.state_dict().items()}
-    if not isinstance(state, dict) or {key: tuple(getattr(v, "shape", ())) for key, v in state.items()} != expected:
+    expected = {key: value.shape for key, value in renderer.state_dict().items()}
+    if not isinstance(state, dict) or {key: getattr(value, "shape", None) for key, value in state.items()} != expected:
         raise ValueError(
-            f"{path} is no renderer of {size} px: expected a state dict of fc1 to fc4 and conv1 to "
+            f"{path} is no renderer of {size} px: expected the weights of fc1 to fc4 and conv1 to "
             f"conv{2 * len(renderer.CHANNELS[size])} as published; sizes are {list(renderer.CHANNELS)}"
         )
-    return _frozen(renderer, OrderedDict(state))
+    return _frozen(renderer, state)
 
 
-def _frozen(renderer: Renderer, state: dict[str, Tensor]):  # type: ignore[no-untyped-def]
+def _frozen(renderer: AnyRenderer, state: dict[str, Tensor]) -> AnyRenderer:
     renderer.load_state_dict(state)
     return renderer.requires_grad_(False).eval()
