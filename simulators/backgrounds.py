@@ -15,10 +15,11 @@ _EXPONENTS = (1.0, 1.4, 1.8, 2.2)
 
 
 def _fill(sheet: NDArray[np.uint8], points: NDArray, colour: Colours) -> None:
-    """Fill the polygon `points` [N, 2] (x, y in [0, 1])."""
+    """Fill the polygon `points` [N, 2] (x, y in [0, 1]), or one after the other [M, N, 2] with `colour` [M, 3]."""
     fixed = np.round((points * sheet.shape[0] - 0.5) * 2**_SHIFT).astype(np.int32)
-    tone = np.minimum(255 * colour, 255).tolist()
-    cv2.fillPoly(sheet, [fixed], tone, cv2.LINE_AA, _SHIFT)
+    tones = np.minimum(255 * colour, 255).reshape(-1, 3).tolist()
+    for outline, tone in zip(fixed.reshape(-1, *points.shape[-2:]), tones, strict=True):
+        cv2.fillPoly(sheet, [outline], tone, cv2.LINE_AA, _SHIFT)
 
 
 def _scatter(rng: np.random.Generator, sheet: NDArray[np.uint8], colours: Colours, count: int, smallest: float,
@@ -32,16 +33,14 @@ def _scatter(rng: np.random.Generator, sheet: NDArray[np.uint8], colours: Colour
     u, v = np.cos(turn), np.sin(turn) * rng.uniform(0.3, 1.0, (count, 1)) * thin
     points = np.stack([u * np.cos(lean) - v * np.sin(lean), u * np.sin(lean) + v * np.cos(lean)], 2)
     points = points * radius[:, None, None] + rng.uniform(-0.1, 1.1, (count, 1, 2))
-    tone = colours[rng.integers(0, len(colours), count)] * rng.uniform(0.75, 1.2, (count, 1))
-    for outline, colour in zip(points, tone, strict=True):
-        _fill(sheet, outline, colour)
+    _fill(sheet, points, colours[rng.integers(0, len(colours), count)] * rng.uniform(0.75, 1.2, (count, 1)))
 
 
 def texture(rng: np.random.Generator, size: int) -> Planes:
     """A surface of fractal noise: stone, cloth, bark, water, fog."""
     stretch = 1.0 if rng.random() < 0.6 else rng.uniform(2, 10)
     field = noise(rng, size, rng.choice(_EXPONENTS), rng.uniform(0.3, 2), stretch)
-    return ramp(0.5 + 0.22 * field, palette(rng, rng.integers(2, 6)))
+    return ramp(0.5 + 0.22 * field, palette(rng, int(rng.integers(2, 6))))
 
 
 def studio(rng: np.random.Generator, size: int) -> Planes:
@@ -49,7 +48,7 @@ def studio(rng: np.random.Generator, size: int) -> Planes:
     rows, columns = grid(size)
     down, right = rng.uniform(-1, 1), rng.uniform(-1, 1)
     field = 0.5 + down * (rows - 0.5) + right * (columns - 0.5) + 0.05 * noise(rng, size, 2.2, 3)
-    return ramp(field, palette(rng, rng.integers(2, 4), vivid=rng.beta(1, 3)))
+    return ramp(field, palette(rng, int(rng.integers(2, 4)), vivid=rng.beta(1, 3)))
 
 
 def bokeh(rng: np.random.Generator, size: int) -> Planes:
@@ -67,7 +66,7 @@ def leaves(rng: np.random.Generator, size: int) -> Planes:
     sheet = canvas(ramp(0.3 + 0.2 * noise(rng, size, 1.4), colours))
     _scatter(rng, sheet, colours * 0.6, 50, 0.06, 0.35, 10, 0.5)
     sheet = canvas(defocus(planes(sheet), rng.uniform(0.005, 0.03)))
-    _scatter(rng, sheet, colours, rng.integers(20, 90), 0.03, 0.25, 10, 0.5)
+    _scatter(rng, sheet, colours, int(rng.integers(20, 90)), 0.03, 0.25, 10, 0.5)
     return planes(sheet)
 
 
@@ -76,7 +75,7 @@ def clutter(rng: np.random.Generator, size: int) -> Planes:
     Huang, 2001), under one grain."""
     colours = palette(rng, 8)
     sheet = canvas(ramp(0.5 + 0.2 * noise(rng, size), colours))
-    _scatter(rng, sheet, colours, rng.integers(50, 130), 0.025, 0.9, rng.integers(3, 14))
+    _scatter(rng, sheet, colours, int(rng.integers(50, 130)), 0.025, 0.9, int(rng.integers(3, 14)))
     grain = noise(rng, size, rng.choice(_EXPONENTS), rng.uniform(0.5, 2))
     return planes(sheet) * (1 + rng.uniform(0.03, 0.25) * grain)
 
@@ -132,9 +131,9 @@ def town(rng: np.random.Generator, size: int) -> Planes:
         wall, pane = walls[rng.integers(0, 6)], walls[rng.integers(0, 6)] * rng.uniform(0.3, 1)
         _fill(sheet, _SQUARE * extent + corner, wall)
         cells = rng.integers(2, 6, 2)
-        for cell in np.ndindex(*cells):
-            at = corner + extent * (np.array(cell) + 0.22) / cells
-            _fill(sheet, _SQUARE * extent / cells * (0.5, 0.55) + at, pane * rng.uniform(0.8, 1.2))
+        at = corner + extent * (np.argwhere(np.ones(cells)) + 0.22) / cells
+        panes = _SQUARE * extent / cells * (0.5, 0.55) + at[:, None]
+        _fill(sheet, panes, pane * rng.uniform(0.8, 1.2, (len(at), 1)))
     return planes(sheet) * (1 + 0.06 * noise(rng, size, 1.0))
 
 

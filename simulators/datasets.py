@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def cars(root: Path, split: str = "all") -> list[Entry]:
         if split in ("all", part):
             for name, box in _car_boxes(_existing(root) / "devkit" / f"cars_{part}_annos.mat"):
                 path = root / f"cars_{part}" / name
-                entries.append(Entry(f"cars_{part}/{name}", lambda size, path=path, box=box: _boxed(path, box, size)))
+                entries.append(Entry(f"cars_{part}/{name}", partial(_boxed, path, box)))
     return entries
 
 
@@ -184,7 +185,7 @@ def _car_boxes(annotations: Path) -> Iterator[tuple[str, list[float]]]:
         raise FileNotFoundError(f"{annotations}: not found: expected Stanford Cars with its devkit unpacked beside "
                                 "cars_train and cars_test")
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("the annotations of Stanford Cars are .mat files: pip install scipy") from error
     for row in np.atleast_1d(loadmat(annotations, squeeze_me=True)["annotations"]):

@@ -12,6 +12,8 @@ from .. import backends
 from .saliency import Bytes, Detector, object_mask
 
 DEFAULT_NETWORK = "maskrcnn_resnet50_fpn"
+# only the best object is wanted
+_BEST_OF_FEW: dict[str, int | None] = {"rpn_post_nms_top_n_test": 200, "box_detections_per_img": 1}
 # where the number of classes shows: Mask R-CNN, DeepLab and FCN, LR-ASPP, ResNet, VGG
 _CLASS_BIASES = ("roi_heads.box_predictor.cls_score.bias", "classifier.4.bias", "classifier.low_classifier.bias",
                  "fc.bias", "classifier.6.bias")
@@ -31,15 +33,16 @@ def load_network(network: str, weights: str) -> nn.Module:
     The number of classes is read from the file, so fine-tuned heads load (the published one knows two).
     """
     models = backends.torchvision().models
+    options: dict[str, int | None] = _BEST_OF_FEW if network.startswith("maskrcnn") else {}
     if not Path(weights).suffix:
-        return models.get_model(network, weights=weights)
+        return models.get_model(network, weights=weights, **options)
     state = load_state(weights)
     classes = next((len(state[key]) for key in _CLASS_BIASES if key in state), None)
     if classes is None:
         raise ValueError(f"{weights}: holds none of {list(_CLASS_BIASES)}: is it a state dict of {network}?")
-    arguments = signature(models.get_model_builder(network)).parameters
-    bare = {"weights_backbone": None} if "weights_backbone" in arguments else {}
-    model = models.get_model(network, weights=None, num_classes=classes, **bare)
+    if "weights_backbone" in signature(models.get_model_builder(network)).parameters:
+        options = options | {"weights_backbone": None}
+    model = models.get_model(network, weights=None, num_classes=classes, **options)
     model.load_state_dict(state)
     return model
 
@@ -72,7 +75,9 @@ def torchvision_detector(model: nn.Module, device: torch.device | str = "cpu") -
 
 
 def _instance(model: nn.Module, pixels: Tensor) -> Tensor | None:
-    masks = model([pixels])[0]["masks"]  # [N, 1, H, W], best first
+    # without its compiled part torchvision would have torch.compile write roi_align, which takes minutes
+    with torch.compiler.set_stance("force_eager"):
+        masks = model([pixels])[0]["masks"]  # [N, 1, H, W], best first
     return masks[0, 0] if len(masks) else None
 
 

@@ -52,7 +52,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """`image` [H, W] or [H, W, 3] at another size, without aliasing."""
     shrinks = image.shape[0] * image.shape[1] >= height * width
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
 
 
 def fit(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

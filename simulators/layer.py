@@ -16,10 +16,12 @@ class Layer:
     """A transparent layer on which one object is drawn through an affine `matrix` [2, 3], unit to pixels."""
 
     def __init__(self, size: int, matrix: NDArray) -> None:
-        self.matrix = matrix
-        self.scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+        self._turn = matrix[:, :2].T * 2**_SHIFT
+        self._move = (matrix[:, 2] - 0.5) * 2**_SHIFT
+        self._scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         self.paint = np.zeros((size, size, 4), np.uint8)  # RGB, premultiplied by the mask at its soft edge; mask
         self.detail = np.zeros((size, size), np.uint8)
+        self._detailed = False
         self.prop = np.zeros((size, size, 4), np.uint8)  # like `paint`: what carries the object, not part of it
 
     def polygon(self, points: ArrayLike, colour: Colour, detail: bool = False) -> None:
@@ -29,7 +31,7 @@ class Layer:
 
     def line(self, points: ArrayLike, width: float, colour: Colour, detail: bool = False) -> None:
         """Draw the open line through `points` [N, 2], `width` in units."""
-        points, pixels = self._pixels(points), max(1, round(width * self.scale))
+        points, pixels = self._pixels(points), max(1, round(width * self._scale))
         self._each(cv2.polylines, [points], colour, detail, False, thickness=pixels)
 
     def ellipse(self, x: float, y: float, a: float, b: float, colour: Colour, angle: float = 0.0,
@@ -39,17 +41,20 @@ class Layer:
 
     def support(self, points: ArrayLike, width: float, colour: Colour) -> None:
         """Draw a line behind the object that is no part of it."""
-        pixels = max(1, round(width * self.scale))
+        pixels = max(1, round(width * self._scale))
         cv2.polylines(self.prop, [self._pixels(points)], False, _tone(colour), pixels, cv2.LINE_AA, _SHIFT)
 
     def _pixels(self, points: ArrayLike) -> NDArray:
-        points = np.asarray(points, np.float64) @ self.matrix[:, :2].T + (self.matrix[:, 2] - 0.5)
-        return np.round(points * 2**_SHIFT).astype(np.int32)
+        points = np.asarray(points, np.float64) @ self._turn + self._move
+        return np.rint(points).astype(np.int32)
 
     def _each(self, draw: Callable, shape: list[NDArray], colour: Colour, detail: bool, *args: object,
               **options: object) -> None:
-        for target, value in ((self.paint, _tone(colour)), (self.detail, 255.0 * detail)):
-            draw(target, shape, *args, color=value, lineType=cv2.LINE_AA, shift=_SHIFT, **options)
+        options |= {"lineType": cv2.LINE_AA, "shift": _SHIFT}
+        draw(self.paint, shape, *args, color=_tone(colour), **options)
+        self._detailed |= detail
+        if self._detailed:  # what is no detail hides the details below it
+            draw(self.detail, shape, *args, color=255.0 * detail, **options)
 
 
 def _tone(colour: Colour) -> list[float]:

@@ -41,12 +41,13 @@ def object_mask(image: Bytes) -> Bytes:
     labels[0], labels[-1], labels[:, 0], labels[:, -1] = (cv2.GC_BGD,) * 4
     if small.std() > 1:
         cv2.setRNGSeed(0)
-        cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+        whole = (0, 0, *small.shape[1::-1])  # asked for and not looked at: the labels are given
+        cv2.grabCut(small, labels, whole, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
     mask = _main_part(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8))
     if not 0.02 < mask.mean() < 0.9:
         mask = (_centre_prior(*mask.shape) > 0.5).astype(np.uint8)
     soft = cv2.GaussianBlur(255 * mask, (0, 0), 1.0)
-    return cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def saliency(image: Bytes) -> NDArray[np.float32]:
@@ -158,4 +159,6 @@ def _main_part(mask: Bytes) -> Bytes:
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     areas = [cv2.contourArea(outline) for outline in outlines]
     kept = [outline for outline, area in zip(outlines, areas, strict=True) if area >= max(areas) / 5]
-    return cv2.drawContours(np.zeros_like(mask), kept, -1, 1, cv2.FILLED)
+    filled = np.zeros_like(mask)
+    cv2.drawContours(filled, kept, -1, 1, cv2.FILLED)
+    return filled

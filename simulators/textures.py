@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import colorsys
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]  # [H, W]
-Planes = NDArray[np.float32]  # [3, H, W], RGB in [0, 1]: planar, because NumPy broadcasts fields over it quickly
-Colours = NDArray[np.float32]  # [N, 3] or [3], RGB in [0, 1]
+Field = NDArray[Any]  # [H, W] float32
+Planes = NDArray[Any]  # [3, H, W] float32, RGB in [0, 1]: planar, because NumPy broadcasts fields over it quickly
+Colours = NDArray[Any]  # [N, 3] or [3], RGB in [0, 1]
 
 _TILE = 512
 _LEVELS = 512
@@ -85,7 +86,7 @@ def soften(field: Field, radius: float) -> Field:
     coarse = max(1, int(radius * size / 2))  # a wide blur is as good at a lower resolution, and much quicker
     small = cv2.resize(field, (size // coarse, size // coarse), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), max(radius * small.shape[0], 0.1), borderType=cv2.BORDER_REFLECT_101)
-    return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
 def defocus(picture: Planes, radius: float) -> Planes:

@@ -121,6 +121,19 @@ def test_a_segmentation_network_from_a_file_of_weights(tmp_path):
     assert (detect(np.zeros((40, 50, 3), np.uint8)) == 255).all()
 
 
+@pytest.mark.slow
+def test_mask_rcnn_runs_wherever_torch_does():
+    models = backends.torchvision().models
+    torch.manual_seed(0)
+    model = models.get_model("maskrcnn_resnet50_fpn", weights=None, weights_backbone=None, num_classes=2, min_size=64,
+                             rpn_post_nms_top_n_test=4, box_detections_per_img=1)
+    with torch.no_grad():
+        model.roi_heads.box_predictor.cls_score.bias += torch.tensor([-9.0, 9.0])
+        model.roi_heads.mask_predictor.mask_fcn_logits.bias += 9
+    mask = torchvision_detector(model)(red_disc()[0])
+    assert mask.shape == (60, 80) and mask.max() > 250
+
+
 def test_weights_that_are_missing_or_foreign_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.pt: there is no such file of weights"):
         load_network("resnet18", str(tmp_path / "gone.pt"))
