@@ -53,13 +53,14 @@ class Composite(torch.autograd.Function):
     @staticmethod
     def forward(ctx, canvas, alpha, colour, lines, rounds):  # type: ignore[no-untyped-def]
         painted = canvas.clone(memory_format=torch.contiguous_format)
-        image, under = painted.view(-1, TILE), []
+        image, saved, learning = painted.view(-1, TILE), [], any(ctx.needs_input_grad)
         for a, c, at in zip(alpha.split(rounds), colour.split(rounds), lines.split(rounds), strict=True):
-            under.append(image.index_select(0, at.flatten()).view(-1, 3, TILE, TILE))
-            over = torch.lerp(under[-1], c[:, :, None, None], a[:, None])
+            under = image.index_select(0, at.flatten()).view(-1, 3, TILE, TILE)
+            over = torch.lerp(under, c[:, :, None, None], a[:, None])
             image.index_copy_(0, at.flatten(), over.view(-1, TILE))
-        if any(ctx.needs_input_grad):
-            ctx.save_for_backward(alpha, colour, lines, *under)
+            if learning:
+                saved.append(under)
+        ctx.save_for_backward(alpha, colour, lines, *saved)
         return painted
 
     @staticmethod
