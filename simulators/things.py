@@ -42,7 +42,7 @@ def flower(rng: np.random.Generator, layer: Layer) -> None:
     """One flower head on its stem."""
     petals = palette(rng, 3, vivid=rng.uniform(0.3, 1), low=0.3)
     stem = palette(rng, 2, hue=rng.normal(0.3, 0.04), vivid=0.6, low=0.1, high=0.7)
-    layer.line([[0, 0], [0.08, 0.7], [rng.uniform(-0.2, 0.2), 1.5]], 0.07, stem[0])
+    layer.line([[0.0, 0.0], [0.08, 0.7], [rng.uniform(-0.2, 0.2), 1.5]], 0.07, stem[0])
     layer.ellipse(0.3, 0.9, 0.35, 0.1, stem[1], angle=-0.5)
     count, long = rng.integers(5, 18), rng.uniform(0.38, 0.5)
     for ring, reach in ((0, 1.0), (1, 0.72)):
@@ -64,7 +64,7 @@ def tree(rng: np.random.Generator, layer: Layer) -> None:
     leaves = palette(rng, 5, hue=rng.choice([0.28, 0.1, 0.95]), vivid=rng.uniform(0.3, 0.8), high=0.85)
     layer.polygon([[-0.08, -0.2], [0.08, -0.2], [0.15, 1], [-0.15, 1]], bark)
     for _ in range(4):
-        layer.line(rng.uniform([[0, 0], [-0.6, -0.5]], [[0, 0.4], [0.6, 0]]), 0.06, bark * 0.9)
+        layer.line(rng.uniform([[0.0, 0.0], [-0.6, -0.5]], [[0.0, 0.4], [0.6, 0.0]]), 0.06, bark * 0.9)
     for k in range(45):
         x, y = rng.normal(0, 0.36), rng.normal(-0.42, 0.25)
         tone = leaves[min(4, max(0, int(2.2 - 3 * (y + 0.42) + rng.normal(0, 0.8))))]
