@@ -1,0 +1,196 @@
+"""How fast ours is beside the published design, in one run on this machine.
+
+    python -m retouch.benchmarks.published_speed
+
+Stepping 96 environments of 5 strokes at 128 pixels, and one DDPG update of 96 with its critic's (WGAN) update, the
+same networks on both sides. The published side is Learning to Paint's procedure in our words: its fully connected
+renderer, whole canvases composited and cut to 8 bits, three renderer passes an update, gradients for frozen weights,
+both states in the replay. Every row runs in a process of its own, so that peak memory is its own too.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from statistics import median
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from ..agents.ddpg import DDPG, DDPGConfig, follow
+from ..agents.policies.resnet import ResNetActor, ResNetCritic
+from ..agents.rollout import Obs, rollouts
+from ..envs.stroke_paint import StrokePaint, as_unit
+from ..envs.vector import TorchVectorEnv
+from ..simulators.neural_renderer import PublishedRenderer
+from .checkpoint import write_text
+from .recipes import policies
+from .speed import forget_peak, peak_bytes
+
+LANES, STROKES, SIZE = 96, 5, 128
+PAINTED = 20  # bundles laid by the painter before its strokes are taken as a trained painter's
+CPU = torch.device("cpu")
+
+
+def task(**settings) -> StrokePaint:
+    return StrokePaint(targets="embedded:96", size=SIZE, strokes=STROKES, **settings)
+
+
+def published_step() -> dict[str, float]:
+    """Render all strokes, composite whole canvases, cut them to 8 bits, measure the distance."""
+    renderer = PublishedRenderer(SIZE)
+    canvas = torch.zeros(LANES, 3, SIZE, SIZE, dtype=torch.uint8)
+    target = torch.randint(256, canvas.shape, dtype=torch.uint8)
+
+    def step() -> None:
+        strokes = torch.rand(LANES, STROKES, 13)
+        with torch.no_grad():
+            painted = (published_paint(renderer, canvas.float() / 255, strokes) * 255).byte()
+        ((painted.float() - target.float()) / 255).square().mean((1, 2, 3))
+
+    return measured(step)
+
+
+def published_paint(renderer: nn.Module, canvas: Tensor, strokes: Tensor) -> Tensor:
+    alpha = renderer(strokes[:, :, :10].flatten(0, 1)).view(*strokes.shape[:2], 1, SIZE, SIZE)
+    colour = alpha * strokes[:, :, 10:, None, None]
+    for i in range(strokes.shape[1]):
+        canvas = canvas * (1 - alpha[:, i]) + colour[:, i]
+    return canvas
+
+
+def our_step_uniform() -> dict[str, float]:
+    env = TorchVectorEnv(task(), LANES, autoreset_mode="SameStep", tensors="torch")
+    env.reset(seed=0)
+    return measured(lambda: env.step(torch.rand(LANES, 13 * STROKES)))
+
+
+def our_step_painter() -> dict[str, float]:
+    """The same strokes again and again: those that the shipped painter lays on half-painted canvases."""
+    paint = task()
+    env = TorchVectorEnv(paint, LANES, autoreset_mode="SameStep", tensors="torch")
+    painter = policies(paint)["shipped"](paint)
+    obs, _ = env.reset(seed=0)
+    for _ in range(PAINTED):
+        obs, *_ = env.step(painter.act(obs, explore=False)[0])
+    action, _ = painter.act(obs, explore=False)
+    return measured(lambda: env.step(action))
+
+
+def published_update() -> dict[str, float]:
+    paint = task(reward="wgan")
+    actor, critic = ResNetActor(paint.observation_space, paint.action_space), ResNetCritic(paint.observation_space)
+    target_actor, target_critic = deepcopy(actor), deepcopy(critic)
+    optimizers = [torch.optim.Adam(net.parameters()) for net in (actor, critic)]
+    renderer, wgan = PublishedRenderer(SIZE), paint.learned["wgan"]
+    wgan.slow.requires_grad_(True)
+    wgan.updates = 1
+    replay = torch.randint(256, (LANES, 2, 7, SIZE, SIZE), dtype=torch.uint8)
+
+    def seen(planes: Tensor) -> Obs:
+        return {"canvas": planes[:, :3], "target": planes[:, 3:6], "step": planes[:, 6, 0, 0].long()}
+
+    def rendered(obs: Obs, action: Tensor) -> tuple[Obs, Tensor]:
+        before, target = as_unit(obs["canvas"]), as_unit(obs["target"])
+        after = published_paint(renderer, before, action.view(LANES, STROKES, 13))
+        return obs | {"canvas": after, "step": obs["step"] + 1}, wgan.gain(before, after, target)
+
+    def update() -> None:
+        state, following = seen(replay[:, 0]), seen(replay[:, 1])
+        with torch.no_grad():
+            after, reward = rendered(following, target_actor(following))
+            wanted = reward + 0.77 * target_critic(after)
+        after, reward = rendered(state, torch.rand(LANES, 13 * STROKES))
+        loss = (critic(after) + reward - wanted).square().mean()
+        optimizers[1].zero_grad()
+        loss.backward(retain_graph=True)
+        optimizers[1].step()
+        after, reward = rendered(state, actor(state))
+        optimizers[0].zero_grad()
+        (-(critic(after) + reward).mean()).backward()
+        optimizers[0].step()
+        follow(target_actor, actor, 0.001)
+        follow(target_critic, critic, 0.001)
+        wgan.learn(as_unit(following["canvas"]), as_unit(following["target"]))
+
+    return measured(update, repeats=3) | {"replay_bytes_a_step": 2 * 7 * SIZE * SIZE + 4 * (13 * STROKES + 2)}
+
+
+def our_update() -> dict[str, float]:
+    paint = task(reward="wgan")
+    paint.learned["wgan"].updates = 1
+    actor, critic = ResNetActor(paint.observation_space, paint.action_space), ResNetCritic(paint.observation_space)
+    config = DDPGConfig(batch=LANES, updates=1, capacity=LANES * 40, gamma=0.77, tau=0.001, noise=1.0)
+    agent = DDPG(actor, critic, config, paint.imagine, paint.action_space)
+    env = TorchVectorEnv(paint, LANES, autoreset_mode="SameStep", tensors="torch")
+    env.reset(seed=0)
+    rollout = next(rollouts(env, agent, 1, start=env.observe()))
+
+    def update() -> None:
+        paint.learn(rollout.flatten().next_obs)
+        agent.update(rollout)
+
+    canvas_and_step = 3 * SIZE * SIZE + 8 + 1 + 8
+    return measured(update, repeats=3) | {"replay_bytes_a_step": canvas_and_step + 3 * SIZE * SIZE / paint.steps}
+
+
+def measured(work: Callable[[], object], repeats: int = 5) -> dict[str, float]:
+    """Median seconds of ``work``, after one that warms up, and the process's peak memory meanwhile."""
+    work()
+    forget_peak(CPU)
+    seconds = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begun)
+    return {"seconds": median(seconds), "peak_bytes": peak_bytes(CPU)}
+
+
+ROWS = {
+    "step, published": published_step,
+    "step, ours, uniform strokes": our_step_uniform,
+    "step, ours, a painter's strokes": our_step_painter,
+    "update, published": published_update,
+    "update, ours": our_update,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--row", choices=list(ROWS), help="measure this one alone, in this process, and print JSON")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs/published-speed.json"))
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    if given.row:
+        print(json.dumps(ROWS[given.row]()))
+        return
+    found = {}
+    for row in ROWS:
+        command = [sys.executable, "-m", __spec__.name, "--row", row, "--threads", str(given.threads)]
+        print(f"measuring: {row}", file=sys.stderr)
+        found[row] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    write_text(given.out, json.dumps(found, indent=2) + "\n")
+    Console(width=120).print(table(found))
+
+
+def table(found: dict[str, dict[str, float]]) -> Table:
+    out = Table("", "seconds", "strokes/s", "against published", "peak memory", "replay, bytes a step")
+    for row, numbers in found.items():
+        kind = row.partition(",")[0]
+        gain = found[f"{kind}, published"]["seconds"] / numbers["seconds"]
+        strokes = f"{LANES * STROKES / numbers['seconds']:,.0f}" if kind == "step" else ""
+        replay = f"{numbers['replay_bytes_a_step']:,.0f}" if "replay_bytes_a_step" in numbers else ""
+        memory = f"{numbers['peak_bytes'] / 2**30:.2f} GiB"
+        out.add_row(row, f"{numbers['seconds']:.3f}", strokes, f"{gain:.1f}x", memory, replay)
+    return out
+
+
+if __name__ == "__main__":
+    main()
