@@ -171,11 +171,11 @@ def stochastic(task: Task, policy: PolicyConfig) -> nn.Module:
     return StandardPolicy(task.observation_space, task.action_space).to(task.device)
 
 
-def painter(task: Task) -> Agent:
-    """The painter that we ship, drawing with the task's own renderer."""
+def painter(task: Task, weights: Path = PAINTER_WEIGHTS) -> Agent:
+    """The painter that we ship, or one trained as it was, drawing with the task's own renderer."""
     assert isinstance(task, StrokePaint)  # it is among the ``PAINTERS``
     net = StrokeNet()
-    net.load_state_dict(load_file(PAINTER_WEIGHTS))
+    net.load_state_dict(load_file(weights))
     return Fixed(Painter(task.renderer, net, task.strokes).to(task.device).eval())
 
 

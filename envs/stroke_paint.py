@@ -90,13 +90,15 @@ class StrokePaint(Task[PaintState]):
         if steps < 1 or strokes < 1 + bilevel:
             raise ValueError(f"needs steps >= 1 and strokes >= {1 + bilevel}, got steps={steps} and strokes={strokes}")
         self.device = torch.device(device)
-        self.targets = make_targets(targets, size=size, split=split, seed=seed, device=self.device)
+        self.weights = reward_weights(reward)
+        self.sees = {guide for name in self.weights for guide in REWARDS[name]} | ({"mask"} if bilevel else set())
+        guided = bool(self.sees or guidance)
+        self.targets = make_targets(targets, size=size, split=split, seed=seed, device=self.device, guided=guided)
         self.renderer = make_renderer(renderer, size=size, device=device)
         self.size, self.steps, self.strokes, self.bilevel = size, steps, strokes, bilevel
         self.horizon, self.units_per_step = steps, strokes
         self.model_calls = ((self.renderer, "paint"),)
         self.ground = ground(canvas).to(self.device)
-        self.weights = reward_weights(reward)
         self.learned = {name: WGAN(seed).to(self.device) for name in self.weights if name.endswith("wgan")}
         self.per_stroke = self.renderer.num_params + COLOUR
         self.action_space = Box(0.0, 1.0, (strokes * self.per_stroke,))
@@ -156,8 +158,7 @@ class StrokePaint(Task[PaintState]):
         Differentiable in ``action`` and in a canvas that is a float already. Raises ValueError where the reward or
         ``bilevel`` depends on guidance that is not observed.
         """
-        needed = {guide for name in self.weights for guide in REWARDS[name]} | ({"mask"} if self.bilevel else set())
-        if hidden := needed - set(self.guidance):
+        if hidden := self.sees - set(self.guidance):
             raise ValueError(f"to imagine a step the agent must see {sorted(hidden)}: name them in guidance=")
         target = obs["target"]
         unseen = target.new_zeros(len(target), 1, self.size, self.size)

@@ -184,7 +184,7 @@ def test_a_saved_batch_goes_on_as_if_never_stopped(task_id, small, mode):
 
 def test_frames_and_video(task_id, small, tmp_path):
     env = gym.make(task_id, render_mode="rgb_array", **small)
-    env = gym.wrappers.RecordVideo(env, str(tmp_path), disable_logger=True)
+    env = gym.wrappers.RecordVideo(env, str(tmp_path / "video"), disable_logger=True)
     env.reset(seed=0)
     frame = env.render()
     assert frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
@@ -193,7 +193,7 @@ def test_frames_and_video(task_id, small, tmp_path):
         *_, terminated, truncated, _ = env.step(env.action_space.sample())
         done = terminated or truncated
     env.close()
-    (video,) = tmp_path.glob("*.mp4")
+    (video,) = tmp_path.rglob("*.mp4")
     assert video.stat().st_size > 0
 
 
