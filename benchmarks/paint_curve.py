@@ -10,6 +10,7 @@ descent on the strokes, which is the bound; 128 pixels, the photographs of sciki
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -87,11 +88,11 @@ def model_free(task: StrokePaint, seed: int, out: Path) -> dict[int, Tensor]:
 def arms(task: StrokePaint, painters: list[Path], out: Path) -> dict[str, list[Callable[[], dict[int, Tensor]]]]:
     """Each arm's seeds, as what yields its canvases."""
     return {
-        "random": [lambda s=s: play(task, Random(task), s) for s in SEEDS],
-        "one colour": [lambda: play(task, BestColour(task), 0)],
-        "model-free DDPG": [lambda s=s: model_free(task, s, out) for s in SEEDS],
-        "painter": [lambda p=p: play(task, painter(task, p), 0) for p in painters],
-        "optimiser": [lambda s=s: optimised(task, s) for s in SEEDS],
+        "random": [partial(play, task, Random(task), seed) for seed in SEEDS],
+        "one colour": [partial(play, task, BestColour(task), 0)],
+        "model-free DDPG": [partial(model_free, task, seed, out) for seed in SEEDS],
+        "painter": [partial(play, task, painter(task, weights), 0) for weights in painters],
+        "optimiser": [partial(optimised, task, seed) for seed in SEEDS],
     }
 
 

@@ -96,15 +96,16 @@ def compare(measured: dict[str, list[dict[str, list[float]]]]) -> list[dict]:
     """One row an ordering: both means, their difference with its interval, and whether the interval excludes zero."""
     rows = []
     for ordering in ORDERINGS:
-        sides = [np.array([seed[ordering.metric] for seed in measured[arm]]) for arm in (ordering.worse, ordering.better)]
-        gap = difference(*sides)
+        arms = ordering.worse, ordering.better
+        sides = [np.array([seed[ordering.metric] for seed in measured[arm]]) for arm in arms]
+        gap = difference(sides[0], sides[1])
         rows.append(
             {
                 "claim": ordering.claim,
                 "metric": ordering.metric,
                 ordering.worse: sides[0].mean(),
                 ordering.better: sides[1].mean(),
-                "seeds": {arm: s.mean(1).tolist() for arm, s in zip((ordering.worse, ordering.better), sides, strict=True)},
+                "seeds": {arm: side.mean(1).tolist() for arm, side in zip(arms, sides, strict=True)},
                 "difference": [gap.mean, gap.low, gap.high],
                 "holds": gap.high < 0,
             }

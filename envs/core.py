@@ -32,7 +32,7 @@ class Task(Generic[State]):
     action_space: gym.Space  # of one episode
     device: torch.device
     constants: dict[str, Tensor] = {}  # fixed tensors a policy may need, e.g. item features
-    learned: dict[str, torch.nn.Module] = {}  # the parts of the reward that ``learn`` fits
+    learned: Mapping[str, torch.nn.Module] = {}  # the parts of the reward that ``learn`` fits
     model_calls: tuple[tuple[object, str], ...] = ()  # (owner, method): where a step's time in its model is spent
     reset_options: tuple[str, ...] = ()  # the keys that ``initial`` understands
     horizon: int | None = None  # the step that ends every episode and no step before it does; None: any step may

@@ -99,7 +99,8 @@ class StrokePaint(Task[PaintState]):
         self.horizon, self.units_per_step = steps, strokes
         self.model_calls = ((self.renderer, "paint"),)
         self.ground = ground(canvas).to(self.device)
-        self.learned = {name: WGAN(seed).to(self.device) for name in self.weights if name.endswith("wgan")}
+        critics = {name: WGAN(seed).to(self.device) for name in self.weights if name.endswith("wgan")}
+        self.learned: Mapping[str, WGAN] = critics
         self.per_stroke = self.renderer.num_params + COLOUR
         self.action_space = Box(0.0, 1.0, (strokes * self.per_stroke,))
         image, layer = Box(0, 255, (3, size, size), np.uint8), Box(0, 255, (1, size, size), np.uint8)
