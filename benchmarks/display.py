@@ -19,7 +19,7 @@ from .speed import StepReport, UpdateReport
 from .statistics import Interval
 from .train import Progress
 
-out, err = Console(soft_wrap=True), Console(stderr=True)
+out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 SHOWN = "eval/return"  # of a run, as it goes
 MOMENTS = 5  # of an evaluation; --json has them all
 
@@ -66,7 +66,7 @@ def evaluation(title: str, metrics: Mapping[str, Interval], task: Task) -> None:
     moments = sorted({int(count) for _, _, count in parts.values() if count})
     end = str(task.horizon * task.units_per_step) if task.horizon else "end"
     way = [str(moment) for moment in moments if str(moment) != end][-MOMENTS:]
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(f"after {task.unit}", no_wrap=True)
     for name in (*way, end, "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -105,10 +105,9 @@ def speed(report: StepReport | UpdateReport) -> None:
 
 def step_speeds(report: StepReport) -> None:
     """A column a batch size."""
-    rates = {} if report.unit == "steps" else {f"{report.unit}/s": [f"{b.units_per_second:,.0f}" for b in report.batches]}
     rows = {
         "steps/s": [f"{b.steps_per_second:,.0f}" for b in report.batches],
-        **rates,
+        f"{report.unit}/s": [f"{b.units_per_second:,.0f}" for b in report.batches],
         "  in the model": [f"{b.model_share:.0%}" for b in report.batches],
         "  our own": [f"{1 - b.model_share:.0%}" for b in report.batches],
         "steps/s of SyncVectorEnv": [f"{b.sync_steps_per_second:,.0f}" for b in report.batches],
@@ -155,7 +154,8 @@ def status() -> Iterator[Callable[[str], None]]:
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar of things done, of all."""
-    with Bar(TextColumn(what), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), console=err) as bar:
+    columns = (TextColumn(what), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=err, disable=not err.is_terminal) as bar:
         row = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(row, completed=done, total=total)
 

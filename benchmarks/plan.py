@@ -84,7 +84,7 @@ def plan_run(task: str, agent: str, settings: Sequence[str] = ()) -> Plan:
     run, config = override(RunConfig(), usual["run"]), override(learner(agent).config(), usual["agent"])
     plan = amended(Plan(task, agent, run, env, config, PolicyConfig()), settings)
     plan = replace(plan, run=replace(plan.run, device=pick_device(plan.run.device)))
-    check(agent, make_task(task, env, plan.run.device))
+    check(agent, make_task(task, env, plan.run.device), plan.policy)
     return plan
 
 

@@ -50,6 +50,7 @@ class Learner:
     config: Callable[[], Any]
     build: Callable[[Task, PolicyConfig, Any], Agent]
     lacks: Callable[[Task], str | None]  # what a task lacks for this agent, if anything
+    networks: tuple[str, ...] = ("standard",)
 
 
 def learner(name: str) -> Learner:
@@ -59,10 +60,15 @@ def learner(name: str) -> Learner:
     return AGENTS[name]
 
 
-def check(name: str, task: Task) -> None:
-    """Raises ValueError where the agent ``name`` cannot play ``task``."""
-    if lacking := learner(name).lacks(task):
+def check(name: str, task: Task, policy: PolicyConfig) -> None:
+    """Raises ValueError where the agent ``name`` cannot play ``task``, or not with these networks."""
+    known = learner(name)
+    if lacking := known.lacks(task):
         raise ValueError(f"{name} cannot play this task: {lacking}. It is played by {', '.join(agents(task))}")
+    if policy.network not in known.networks:
+        raise ValueError(f"{name} has no network {policy.network}: there is {', '.join(known.networks)}")
+    if policy.network == "resnet" and not isinstance(task, StrokePaint):
+        raise ValueError("policy.network=resnet is for painting: take standard")
 
 
 def agents(task: Task) -> list[str]:
@@ -115,7 +121,7 @@ def pick_device(device: str) -> str:
 
 def build_agent(name: str, task: Task, policy: PolicyConfig, config: Any) -> Agent:
     """A fresh agent for ``task``, on its device. Raises ValueError where it cannot play it."""
-    check(name, task)
+    check(name, task, policy)
     return learner(name).build(task, policy, config)
 
 
@@ -142,11 +148,11 @@ def imaginable(task: Task) -> str | None:
 
 
 def ppo(task: Task, policy: PolicyConfig, config: PPOConfig) -> Agent:
-    return PPO(stochastic(task, policy), config)
+    return PPO(StandardPolicy(task.observation_space, task.action_space).to(task.device), config)
 
 
 def reinforce(task: Task, policy: PolicyConfig, config: ReinforceConfig) -> Agent:
-    return Reinforce(stochastic(task, policy), config)
+    return Reinforce(StandardPolicy(task.observation_space, task.action_space).to(task.device), config)
 
 
 def ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
@@ -164,13 +170,6 @@ def model_ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
     return DDPG(actor, critic, config, model=task.imagine, action_space=task.action_space)
 
 
-def stochastic(task: Task, policy: PolicyConfig) -> nn.Module:
-    """Raises ValueError for a network that gives no distribution."""
-    if policy.network != "standard":
-        raise ValueError(f"policy.network={policy.network} is for ddpg and ddpg-model: take standard")
-    return StandardPolicy(task.observation_space, task.action_space).to(task.device)
-
-
 def painter(task: Task, weights: Path = PAINTER_WEIGHTS) -> Agent:
     """The painter that we ship, or one trained as it was, drawing with the task's own renderer."""
     assert isinstance(task, StrokePaint)  # it is among the ``PAINTERS``
@@ -182,8 +181,8 @@ def painter(task: Task, weights: Path = PAINTER_WEIGHTS) -> Agent:
 AGENTS = {
     "ppo": Learner(PPOConfig, ppo, anything),
     "reinforce": Learner(ReinforceConfig, reinforce, anything),
-    "ddpg": Learner(DDPGConfig, ddpg, continuous),
-    "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable),
+    "ddpg": Learner(DDPGConfig, ddpg, continuous, ("standard", "resnet")),
+    "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable, ("standard", "resnet")),
 }
 NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {  # actor, critic
     "standard": (StandardActor, StandardCritic),

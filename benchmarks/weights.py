@@ -1,12 +1,10 @@
 """The weights that we ship, made anew."""
 
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
 
 from .config import hint
-from .make_renderer import make as make_renderer
 
-MAKERS: dict[str, Callable[..., Any]] = {"renderer": make_renderer}
+MAKERS = {"renderer": ".make_renderer", "painter": ".make_painter"}  # modules with ``make(minutes=..., seed=...)``
 
 
 def make(name: str, minutes: float | None, seed: int) -> None:
@@ -16,4 +14,5 @@ def make(name: str, minutes: float | None, seed: int) -> None:
     """
     if name not in MAKERS:
         raise ValueError(f"no weights {name!r}; {hint(name, list(MAKERS))}")
-    MAKERS[name](seed=seed, **({} if minutes is None else {"minutes": minutes}))
+    maker = import_module(MAKERS[name], __package__).make
+    maker(seed=seed, **({} if minutes is None else {"minutes": minutes}))
