@@ -1,9 +1,8 @@
 """A painting as a vector drawing."""
 
 import math
-from itertools import groupby, pairwise
+from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from .strokes import Painting
@@ -25,16 +24,8 @@ def svg(painting: Painting) -> str:
     box = f'viewBox="0 0 {painting.width * scale:.1f} {painting.height * scale:.1f}"'
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {extent} {box}>']
     parts.append(f'<rect {extent} fill="{_colour(painting.ground)}"/>')
-    windows, index = torch.unique(painting.window, dim=0, return_inverse=True)
-    for number, (top, left, bottom, right) in enumerate((windows * scale).tolist()):
-        rectangle = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
-        parts.append(f'<clipPath id="w{number}"><rect {rectangle}/></clipPath>')
     opaque = painting.renderer.endswith("opaque")
-    strokes = enumerate(zip(painting.strokes, index.tolist(), strict=True))
-    for window, group in groupby(strokes, key=lambda stroke: stroke[1][1]):
-        parts.append(f'<g clip-path="url(#w{window})">')
-        parts += [_stroke(stroke, painting.canvas, scale, number, opaque) for number, (stroke, _) in group]
-        parts.append("</g>")
+    parts += [_stroke(stroke, painting.canvas, scale, number, opaque) for number, stroke in enumerate(painting.strokes)]
     return "\n".join([*parts, "</svg>\n"])
 
 
