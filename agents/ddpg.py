@@ -160,9 +160,9 @@ class DDPG(Agent):
 
 def per_sample(value: Tensor, batch: Transition) -> Tensor:
     """``value``, if it is ``[B]``. ``[B, 1]`` beside a reward ``[B]`` would silently train on a table ``[B, B]``."""
-    if value.shape != (len(batch),):
-        expected = [len(batch)]
-        raise ValueError(f"the critic and the model must return one number a sample, {expected}: got {list(value.shape)}")
+    expected, got = [len(batch)], list(value.shape)
+    if got != expected:
+        raise ValueError(f"the critic and the model must return one number a sample, {expected}: got {got}")
     return value
 
 

@@ -1,0 +1,253 @@
+"""DDPG: one number a sample, one model pass a loss, gradients where they belong."""
+
+import pytest
+import torch
+from gymnasium.spaces import Box
+from torch import nn
+
+from retouch.agents.ddpg import DDPG, PUBLISHED_SCHEDULE, DDPGConfig, follow
+from retouch.agents.rollout import Transition
+
+LANES = 6
+
+
+class Actor(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 3), nn.Sigmoid())
+
+    def forward(self, obs):
+        return self.layers(obs["x"])
+
+
+class Critic(nn.Module):
+    """Q with actions, V without; ``[B]``, or ``[B, 1]`` when ``flat`` is False, which is the published mistake."""
+
+    def __init__(self, actions=0, flat=True):
+        super().__init__()
+        self.layer, self.flat = nn.Linear(2 + actions, 1), flat
+
+    def forward(self, obs, action=None):
+        x = obs["x"] if action is None else torch.cat([obs["x"], action], 1)
+        return self.layer(x).squeeze(1) if self.flat else self.layer(x)
+
+
+class Model:
+    """Moves ``x`` by the action through a weight of its own, and counts how often it was asked."""
+
+    def __init__(self):
+        self.weight = torch.randn(3, 2, requires_grad=True)
+        self.calls, self.with_gradient = 0, 0
+
+    def __call__(self, obs, action):
+        self.calls += 1
+        self.with_gradient += torch.is_grad_enabled()
+        moved = obs["x"] + action @ self.weight
+        return {"x": moved}, -moved.square().sum(1)
+
+
+def batch(terminated=False, steps=1):
+    shape = (steps, LANES)
+    done = torch.full(shape, terminated)
+    obs, following = {"x": torch.randn(*shape, 2)}, {"x": torch.randn(*shape, 2)}
+    return Transition(obs, torch.rand(*shape, 3), torch.randn(shape), following, done, torch.zeros_like(done), {})
+
+
+def agent(model=None, flat=True, space=None, **config):
+    torch.manual_seed(0)
+    config = DDPGConfig(**{"batch": LANES, "updates": 1, "capacity": 1000} | config)
+    return DDPG(Actor(), Critic(0 if model else 3, flat), config, model, space)
+
+
+def replaced(transition, **fields):
+    return Transition(**{**vars(transition), **fields})
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+def test_a_samples_error_depends_on_its_own_reward_alone(with_model):
+    """A critic's ``[B, 1]`` beside rewards ``[B]`` would fit every sample to the mean reward."""
+    bonus = torch.zeros(LANES)
+    model = (lambda obs, action: (obs, action.sum(1) + bonus)) if with_model else None
+    learner, rows = agent(model), batch().flatten()
+    value, before = learner._value_and_target(rows)
+    bonus[2] = 10.0
+    _, after = learner._value_and_target(replaced(rows, reward=rows.reward + (0 if with_model else bonus)))
+    assert value.shape == before.shape == (LANES,)
+    torch.testing.assert_close(after - before, torch.tensor([0.0, 0.0, 10.0, 0.0, 0.0, 0.0]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("model", [None, lambda obs, action: (obs, action.sum(1))])
+def test_a_critic_that_is_not_one_number_a_sample_is_refused(model):
+    with pytest.raises(ValueError, match=r"one number a sample, \[6\]: got \[6, "):
+        agent(model, flat=False).update(batch())
+
+
+def test_the_target_by_hand():
+    learner, rows = agent(gamma=0.5), batch().flatten()
+    rows = replaced(rows, terminated=torch.tensor([False, False, False, True, True, True]))
+    _, target = learner._value_and_target(rows)
+    with torch.no_grad():
+        following = learner.target_critic(rows.next_obs, learner.target_actor(rows.next_obs))
+    torch.testing.assert_close(target[:3], (rows.reward + 0.5 * following)[:3])
+    torch.testing.assert_close(target[3:], rows.reward[3:])
+
+
+def test_the_target_by_hand_with_a_model():
+    model = Model()
+    learner, rows = agent(model, gamma=0.5), batch().flatten()
+    rows = replaced(rows, terminated=torch.tensor([False] * 5 + [True]))
+    value, target = learner._value_and_target(rows)
+    with torch.no_grad():
+        following, reward = model(rows.obs, learner.target_actor(rows.obs))
+        expected = reward + 0.5 * learner.target_critic(following)
+    torch.testing.assert_close(target[:5], expected[:5])
+    torch.testing.assert_close(target[5], reward[5])
+    torch.testing.assert_close(value, learner.critic(rows.obs))
+
+
+def test_a_truncated_step_keeps_its_value():
+    learner, rows = agent(), batch().flatten()
+    _, target = learner._value_and_target(rows)
+    _, cut = learner._value_and_target(replaced(rows, truncated=torch.ones(LANES, dtype=torch.bool)))
+    torch.testing.assert_close(cut, target)
+
+
+def test_two_model_passes_an_update_one_of_them_with_gradients():
+    model = Model()
+    agent(model, updates=3).update(batch())
+    assert (model.calls, model.with_gradient) == (6, 3)
+
+
+def test_gradients_reach_the_actor_alone_in_its_step():
+    """Neither the critic nor the model nor a target network gathers any from the actor's loss."""
+    model = Model()
+    learner = agent(model)
+    for network in (learner.target_actor, learner.target_critic):
+        assert not any(p.requires_grad for p in network.parameters())
+    seen = []
+    step = learner.actor_optimizer.step
+    learner.actor_optimizer.step = lambda: (seen.extend(p.grad.clone() for p in learner.critic.parameters()), step())
+    critic_step = learner.critic_optimizer.step
+    after_critic = []
+    learner.critic_optimizer.step = lambda: (
+        after_critic.extend(p.grad.clone() for p in learner.critic.parameters()), critic_step()
+    )
+    learner.update(batch())
+    assert all(torch.equal(one, other) for one, other in zip(seen, after_critic, strict=True)) and seen
+    assert all(p.grad.abs().sum() > 0 for p in learner.actor.layers[2].parameters())
+    assert model.weight.grad is None
+    assert all(p.grad is None for net in (learner.target_actor, learner.target_critic) for p in net.parameters())
+
+
+def test_a_model_based_replay_holds_states_alone():
+    learner = agent(Model())
+    learner.update(batch())
+    assert set(learner.replay.rows) == {"obs/x", "terminated"}
+
+
+def test_targets_follow_slowly_with_statistics_of_their_own():
+    learner = agent(tau=0.25)
+    online, target = (net.layers[0].weight for net in (learner.actor, learner.target_actor))
+    start = target.clone()
+    torch.testing.assert_close(online.detach(), start)
+    learner.update(batch())
+    torch.testing.assert_close(target, start + 0.25 * (online.detach() - start))
+    ours, theirs = learner.actor.layers[1], learner.target_actor.layers[1]
+    assert ours.running_mean.data_ptr() != theirs.running_mean.data_ptr()
+    assert ours.num_batches_tracked == theirs.num_batches_tracked == 1
+    assert not torch.equal(ours.running_mean, theirs.running_mean)  # they saw other states: s, and s'
+
+
+def test_acting_changes_no_statistics():
+    learner = agent()
+    learner.update(batch())
+    before = learner.actor.layers[1].running_mean.clone()
+    learner.act({"x": torch.randn(LANES, 2)})
+    assert torch.equal(learner.actor.layers[1].running_mean, before)
+    one = learner.act({"x": torch.ones(1, 2)}, explore=False)[0]
+    many = learner.act({"x": torch.cat([torch.ones(1, 2), torch.randn(9, 2)])}, explore=False)[0]
+    torch.testing.assert_close(one[0], many[0])
+
+
+def test_follow_by_hand():
+    slow, fast = nn.Linear(1, 1), nn.Linear(1, 1)
+    nn.init.constant_(slow.weight, 1.0)
+    nn.init.constant_(fast.weight, 3.0)
+    follow(slow, fast, 0.1)
+    assert slow.weight.item() == pytest.approx(1.2)
+
+
+class Still(nn.Module):
+    """Always the middle of Box(-1, 3)."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, obs):
+        return self.weight.expand(len(obs["x"]), 4)
+
+
+def explored(lanes=4000, **config):
+    torch.manual_seed(0)
+    learner = DDPG(Still(), Critic(4), DDPGConfig(**config), action_space=Box(-1.0, 3.0, (4,)))
+    return learner, learner.act({"x": torch.zeros(lanes, 2)})[0]
+
+
+def test_noise_is_a_share_of_the_box_and_stays_inside():
+    _, action = explored(noise=0.05)
+    assert action.std().item() == pytest.approx(0.05 * 4, rel=0.05)
+    _, action = explored(noise=1.0)
+    assert action.min() == -1.0 and action.max() == 3.0
+
+
+def test_noise_per_lane():
+    """Each lane has a deviation of its own, U(0, 0.1) of the box's width, which it keeps through the rollout."""
+    learner, action = explored(noise=0.1, noise_per_lane=True)
+    deviation = learner.deviation.squeeze(1)
+    assert deviation.min() >= 0 and deviation.max() <= 0.1 and deviation.mean().item() == pytest.approx(0.05, rel=0.1)
+    spread = (action - 1).abs().mean(1)
+    assert spread[deviation > 0.08].mean() > 3 * spread[deviation < 0.02].mean()
+    learner.act({"x": torch.zeros(4000, 2)})
+    assert torch.equal(learner.deviation.squeeze(1), deviation)
+
+
+def test_without_exploring_it_acts_as_the_actor():
+    learner, _ = explored()
+    assert torch.equal(learner.act({"x": torch.zeros(3, 2)}, explore=False)[0], torch.ones(3, 4))
+
+
+def test_warms_up_with_uniform_actions_and_no_updates():
+    learner = agent(warmup=2 * LANES)
+    weights = learner.actor.layers[0].weight.clone()
+    action = learner.act({"x": torch.randn(4000, 2)})[0]
+    assert action.mean().item() == pytest.approx(0.5, abs=0.02)
+    assert action.std().item() == pytest.approx(0.289, abs=0.02)
+    assert learner.update(batch()) == {} and torch.equal(weights, learner.actor.layers[0].weight)
+    assert "critic_loss" in learner.update(batch()) and not torch.equal(weights, learner.actor.layers[0].weight)
+
+
+def test_learning_rates_change_with_the_steps_taken():
+    learner = agent(schedule=((10, 0.1, 0.2), (20, 0.01, 0.02)))
+    rates = []
+    for _ in range(4):
+        learner.update(batch())
+        rates.append([opt.param_groups[0]["lr"] for opt in (learner.critic_optimizer, learner.actor_optimizer)])
+    assert rates == [[0.1, 0.2], [0.01, 0.02], [0.01, 0.02], [0.01, 0.02]]  # after 6, 12, 18 and 24 steps
+
+
+def test_the_published_schedule():
+    learner = agent(schedule=PUBLISHED_SCHEDULE)
+    learner.update(batch())
+    assert learner.actor_optimizer.param_groups[0]["lr"] == 1e-3
+    learner.replay.seen = 20_000 * 40 * 96
+    learner._set_rates()
+    assert learner.actor_optimizer.param_groups[0]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    "setting", [{"tau": 2.0}, {"noise": -1.0}, {"batch": 0}, {"autocast": "int8"}, {"schedule": ((2, 1, 1), (1, 1, 1))}]
+)
+def test_impossible_settings_are_refused(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        DDPGConfig(**setting)

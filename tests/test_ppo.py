@@ -1,0 +1,107 @@
+"""PPO: its ratios, its bookkeeping of values, its settings."""
+
+from itertools import islice
+
+import gymnasium as gym
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+
+from retouch.agents.policies.standard import StandardPolicy
+from retouch.agents.ppo import PPO, PPOConfig
+from retouch.agents.returns import gae
+from retouch.agents.rollout import rollouts
+from retouch.benchmarks.probes import choose_by_sign
+from retouch.envs.vector import TorchVectorEnv
+
+
+def played(space=None, length=3, lanes=8, steps=5, **config):
+    torch.manual_seed(0)
+    task = choose_by_sign(length=length, action_space=space or Box(0.0, 1.0, (1,)))
+    env = TorchVectorEnv(task, lanes, autoreset_mode="SameStep", tensors="torch")
+    agent = PPO(StandardPolicy(task.observation_space, task.action_space), PPOConfig(**config))
+    return agent, rollouts(env, agent, steps, seed=0)
+
+
+def assert_ratios_are_one(agent, rollout):
+    batch = rollout.flatten()
+    log_ratio = agent.policy(batch.obs)[0].log_prob(batch.action) - batch.extras["log_prob"]
+    assert batch.extras["log_prob"].isfinite().all()
+    torch.testing.assert_close(log_ratio.exp(), torch.ones(len(batch)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("space", [Box(0.0, 1.0, (3,)), Box(-2.0, 2.0, (2, 2)), Discrete(4)])
+def test_every_ratio_is_one_on_a_fresh_rollout(space):
+    agent, paths = played(space)
+    for rollout in islice(paths, 3):
+        assert_ratios_are_one(agent, rollout)
+        agent.update(rollout)
+
+
+def test_every_ratio_is_one_on_every_task(task_id, small):
+    torch.manual_seed(0)
+    env = gym.make_vec(f"retouch:{task_id}", num_envs=2, autoreset_mode="SameStep", tensors="torch", **small)
+    agent = PPO(StandardPolicy(env.single_observation_space, env.single_action_space))
+    rollout = next(rollouts(env, agent, 4, seed=0))
+    assert_ratios_are_one(agent, rollout)
+    assert agent.update(rollout)["value_loss"] > 0
+
+
+def test_values_of_what_follows_equal_asking_the_policy():
+    agent, paths = played(steps=7)
+    rollout = next(paths)
+    assert rollout.done.any()
+    with torch.no_grad():
+        next_value = agent.policy(rollout.flatten().next_obs)[1].view(7, 8)
+    value, done = rollout.extras["value"], rollout.done
+    expected = gae(rollout.reward, value, next_value, rollout.terminated, done, 0.99, 0.95)
+    torch.testing.assert_close(agent._advantage(rollout), expected)
+
+
+def test_metrics_are_of_all_minibatches():
+    agent, paths = played(lr=1e-2)
+    metrics = agent.update(next(paths))
+    names = {"policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "explained_variance"}
+    assert set(metrics) == names and metrics["kl"] > 0 and 0 < metrics["clip_fraction"] < 1
+
+
+def test_a_target_kl_ends_the_update():
+    agent, paths = played(lr=3e-2, epochs=50)
+    free = agent.update(next(paths))
+    agent, paths = played(lr=3e-2, epochs=50, target_kl=0.02)
+    bound = agent.update(next(paths))
+    assert bound["kl"] < 0.02 < free["kl"]
+
+
+def test_anneals_the_learning_rate_to_zero():
+    agent, paths = played(lr=0.1, anneal=4)
+    rates = []
+    for rollout in islice(paths, 4):
+        rates.append(agent.optimizer.param_groups[0]["lr"])
+        agent.update(rollout)
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    before = [p.clone() for p in agent.policy.parameters()]
+    agent.update(next(paths))
+    assert all(torch.equal(p, q) for p, q in zip(before, agent.policy.parameters(), strict=True))
+
+
+def test_the_gradient_is_clipped():
+    """Of two steps of plain size the clipped is shorter; measured before Adam rescales it."""
+    agent, paths = played(max_grad_norm=1e-3, epochs=1, minibatch=1000)
+    agent.update(next(paths))
+    norm = torch.stack([p.grad.norm() for p in agent.policy.parameters() if p.grad is not None]).norm()
+    assert norm.item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_the_advantage_is_a_strategy():
+    agent, paths = played()
+    agent.advantage = lambda reward, *_: torch.zeros_like(reward)
+    assert agent.update(next(paths))["policy_loss"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "setting", [{"lr": 0.0}, {"gamma": 1.5}, {"clip": -0.1}, {"epochs": 0}, {"minibatch": 0}, {"lr": float("nan")}]
+)
+def test_impossible_settings_are_refused(setting):
+    with pytest.raises(ValueError, match=f"PPOConfig.{next(iter(setting))} must be"):
+        PPOConfig(**setting)
