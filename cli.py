@@ -185,10 +185,11 @@ def speed(
     settings = [word for word in words or [] if not word.isdecimal()]
     batches = (num_envs or []) + [int(word) for word in words or [] if word.isdecimal()]  # --num-envs 1 16 96
     with display.status() as tell:
-        if update:
-            result = speed.measure_update(task, update, [*settings, f"device={device}"], tell)
-        else:
-            result = speed.measure_steps(task, agent, settings, batches or BATCHES, device, tell)
+        result = (
+            speed.measure_update(task, update, [*settings, f"device={device}"], tell)
+            if update
+            else speed.measure_steps(task, agent, settings, batches or BATCHES, device, tell)
+        )
     print_json(asdict(result)) if as_json else display.speed(result)
 
 

@@ -26,8 +26,8 @@ def write_tensors(path: Path, saved: dict[str, Any]) -> None:
     write_whole(path, lambda partial: torch.save(saved, partial))
 
 
-def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What ``write_tensors`` wrote; nothing in the file is executed."""
+def read_tensors(path: Path, device: torch.device | str | None = None) -> dict[str, Any]:
+    """What ``write_tensors`` wrote, on ``device`` or where each tensor lay; nothing in the file is executed."""
     return torch.load(path, map_location=device, weights_only=True)
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from inspect import signature
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 NOT_SETTABLE = ("self", "device")  # a run has one device, for all its parts
 
 
@@ -43,7 +46,7 @@ def override(config: Config, settings: Mapping[str, Any], prefix: str = "") -> C
     Raises ValueError for unknown fields, wrong types, and whatever the dataclass itself refuses.
     """
     hints = get_type_hints(type(config))
-    return replace(config, **_read_all({f.name: hints[f.name] for f in fields(config)}, settings, prefix))  # type: ignore[type-var]
+    return replace(config, **_read_all({f.name: hints[f.name] for f in fields(config)}, settings, prefix))
 
 
 def arguments(function: Callable, settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -53,7 +56,7 @@ def arguments(function: Callable, settings: Mapping[str, Any], prefix: str = "")
 
 def settable(function: Callable) -> dict[str, Any]:
     """The arguments that settings may name, and their types."""
-    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
+    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
     return {name: hints.get(name, Any) for name in signature(function).parameters if name not in NOT_SETTABLE}
 
 

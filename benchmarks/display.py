@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
@@ -30,16 +30,18 @@ def progress(plan: Plan, folder: Path) -> Iterator[Callable[[Progress], None]]:
     err.print(f"{plan.agent} on {plan.task} ({plan.run.device}), in {folder}", highlight=False)
     checkpoint = latest(folder / "checkpoints")
     columns = (
-        TextColumn("update"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TextColumn("update"), MofNCompleteColumn(), BarColumn(12), TextColumn("{task.description}"), TextColumn("left"),
+        TimeRemainingColumn(),
     )
-    newest: dict[str, float] = {}
+    newest = ""
     with Bar(*columns, console=err, disable=not err.is_terminal) as bar:
         row = bar.add_task("", total=plan.run.updates, completed=update_of(checkpoint) if checkpoint else 0)
 
         def tell(now: Progress) -> None:
-            newest.update({key: now.metrics[key] for key in ("reward", SHOWN) if key in now.metrics})
-            text = f"{now.steps_per_second:,.0f} steps/s  " + "  ".join(f"{k} {v:.4g}" for k, v in newest.items())
+            nonlocal newest
+            if SHOWN in now.metrics:
+                newest = f"{SHOWN} {now.metrics[SHOWN]:.4g}"
+            text = f"{now.steps_per_second:,.0f} steps/s  " + (newest or f"reward {now.metrics['reward']:.4g}")
             bar.update(row, completed=now.update, description=text)
             if SHOWN in now.metrics and not err.is_terminal:
                 err.print(f"update {now.update}/{now.updates}  {text}", highlight=False)

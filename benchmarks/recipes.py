@@ -81,7 +81,7 @@ def policies(task: Task) -> dict[str, Callable[[Task], Agent]]:
     return EVERYWHERE | (PAINTERS if isinstance(task, StrokePaint) else {})
 
 
-def task_class(name: str) -> type[Task]:
+def task_class(name: str) -> Callable[..., Task]:
     """The class behind an id. Raises ValueError for an id that is none of ours."""
     if name not in TASKS:
         raise ValueError(f"no task {name!r}; {hint(name, list(TASKS))}")
@@ -156,18 +156,21 @@ def reinforce(task: Task, policy: PolicyConfig, config: ReinforceConfig) -> Agen
 
 
 def ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
-    actor, critic = NETWORKS[policy.network]
-    actor = actor(task.observation_space, task.action_space).to(task.device)
-    critic = critic(task.observation_space, task.action_space).to(task.device)
-    return DDPG(actor, critic, config, action_space=task.action_space)
+    make_actor, make_critic = NETWORKS[policy.network]
+    box = task.action_space
+    assert isinstance(box, Box)  # ``continuous`` said so
+    actor = make_actor(task.observation_space, box).to(task.device)
+    critic = make_critic(task.observation_space, box).to(task.device)
+    return DDPG(actor, critic, config, action_space=box)
 
 
 def model_ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
-    assert isinstance(task, Imagines)  # ``imaginable`` said so
-    actor, critic = NETWORKS[policy.network]
-    actor = actor(task.observation_space, task.action_space).to(task.device)
-    critic = critic(task.observation_space).to(task.device)
-    return DDPG(actor, critic, config, model=task.imagine, action_space=task.action_space)
+    make_actor, make_critic = NETWORKS[policy.network]
+    box = task.action_space
+    assert isinstance(box, Box) and isinstance(task, Imagines)  # ``imaginable`` said so
+    actor = make_actor(task.observation_space, box).to(task.device)
+    critic = make_critic(task.observation_space).to(task.device)
+    return DDPG(actor, critic, config, model=task.imagine, action_space=box)
 
 
 def painter(task: Task, weights: Path = PAINTER_WEIGHTS) -> Agent:
@@ -184,10 +187,10 @@ AGENTS = {
     "ddpg": Learner(DDPGConfig, ddpg, continuous, ("standard", "resnet")),
     "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable, ("standard", "resnet")),
 }
-NETWORKS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {  # actor, critic
+NETWORKS: dict[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = {  # actor, critic
     "standard": (StandardActor, StandardCritic),
     "resnet": (ResNetActor, ResNetCritic),
 }
-EVERYWHERE = {"random": Random}
-PAINTERS = {"shipped": painter, "best-colour": BestColour}
+EVERYWHERE: dict[str, Callable[[Task], Agent]] = {"random": Random}
+PAINTERS: dict[str, Callable[[Task], Agent]] = {"shipped": painter, "best-colour": BestColour}
 DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting}

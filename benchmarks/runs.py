@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .checkpoint import latest, update_of
 from .plan import FILE, Plan, amended, plan_run, read_plan
+from .recipes import pick_device
 
 
 def open_run(task: str, agent: str, settings: Sequence[str], out: Path | None, resume: bool) -> tuple[Plan, Path]:
@@ -34,10 +35,11 @@ def open_run(task: str, agent: str, settings: Sequence[str], out: Path | None, r
 def resumed(plan: Plan, task: str, agent: str, settings: Sequence[str], folder: Path) -> Plan:
     """``plan``, that of ``folder``, with as many updates as ``settings`` say; all else that they say must hold of it.
 
-    Raises ValueError otherwise.
+    Raises ValueError otherwise, and where the device that it ran on is not here.
     """
     if (plan.task, plan.agent) != (task, agent):
         raise ValueError(f"the run in {folder} is of {plan.agent} on {plan.task}, not of {agent} on {task}")
+    pick_device(plan.run.device)
     longer = amended(plan, settings)
     if replace(longer, run=replace(longer.run, updates=plan.run.updates)) != plan:
         other = [setting for setting in settings if amended(plan, [setting]) != plan]

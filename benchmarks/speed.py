@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -152,7 +153,7 @@ def update_speed(training: Training, rollout: int) -> UpdateSpeed:
     env, agent = training.env, training.agent
     forget_peak(env.task.device)
     paths = islice(rollouts(env, agent, rollout, start=env.observe()), 1 + REPEATS)
-    seconds = [timed(lambda path=path: agent.update(path), env.task.device) for path in paths]
+    seconds = [timed(partial(agent.update, path), env.task.device) for path in paths]
     return UpdateSpeed(env.num_envs, rollout, median(seconds[1:]), peak_bytes(env.task.device))
 
 

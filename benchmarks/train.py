@@ -84,7 +84,7 @@ def train(plan: Plan, folder: Path, tell: Callable[[Progress], None] = lambda pr
     run, training, update = plan.run, Training.begin(plan), 0
     plan.write(folder)
     if checkpoint := latest(folder / "checkpoints"):
-        saved = read_tensors(checkpoint, run.device)
+        saved = read_tensors(checkpoint)
         training.load_state_dict(saved)
         update = saved["update"]
     begun, clock = update, time.perf_counter()
