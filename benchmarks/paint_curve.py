@@ -33,6 +33,7 @@ from .recipes import painter
 from .train import train, trained_agent
 
 COUNTS = (5, 10, 25, 50, 100, 200, 500, 1000)
+OPTIMISED = (5, 10, 25, 50, 100, 200, 1000)
 SEEDS = (0, 1, 2)
 STROKES = 5  # a bundle
 MODEL_FREE = (
@@ -68,10 +69,10 @@ def play(task: StrokePaint, agent: Agent, seed: int) -> dict[int, Tensor]:
 
 
 def optimised(task: StrokePaint, seed: int) -> dict[int, Tensor]:
-    """As ``play``, every count by a descent of its own: a bound for just so many strokes."""
+    """As ``play``, after ``OPTIMISED`` strokes: each by a descent of its own, a bound for just so many."""
     target = as_unit(task.targets[torch.arange(len(task.targets))].image)
     black, kept = torch.zeros_like(target), {}
-    for count in COUNTS:
+    for count in OPTIMISED:
         kept[count] = task.renderer.paint(black, optimise(target, count, task.renderer, seed=seed))
         print(f"optimise, seed {seed}: {count} strokes", flush=True)
     return kept
@@ -112,13 +113,18 @@ def measure(task: StrokePaint, painters: list[Path], out: Path) -> dict[str, lis
     return found
 
 
+def over_photographs(seeds: list[dict[str, list[float]]]) -> dict[int, np.ndarray]:
+    """``{count: [seeds]}``, the mean over the photographs."""
+    return {int(count): np.array([np.mean(seed[count]) for seed in seeds]) for count in seeds[0]}
+
+
 def table(found: dict[str, list[dict[str, list[float]]]]) -> Table:
-    out = Table("L2 after strokes", *map(str, COUNTS), title="Mean over the photographs, and over seeds their range")
+    out = Table("L2 after strokes", *map(str, COUNTS), title="Mean over the photographs; ± half the range over seeds")
     for arm, seeds in found.items():
-        means = np.array([[np.mean(seed[str(count)]) for count in COUNTS] for seed in seeds])
-        bounds = zip(means.min(0), means.max(0), strict=True)
-        ranges = [f" ({low:.4f}-{high:.4f})" if len(means) > 1 else "" for low, high in bounds]
-        out.add_row(f"{arm} x{len(seeds)}", *(f"{m:.4f}{r}" for m, r in zip(means.mean(0), ranges, strict=True)))
+        means = over_photographs(seeds)
+        cells = [f"{at.mean():.4f}\n±{np.ptp(at) / 2:.4f}" if len(at) > 1 else f"{at[0]:.4f}" for at in means.values()]
+        by_count = dict(zip(means, cells, strict=True))
+        out.add_row(f"{arm}, seeds: {len(seeds)}", *(by_count.get(count, "") for count in COUNTS))
     return out
 
 
@@ -138,9 +144,10 @@ def plot(found: dict[str, list[dict[str, list[float]]]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
     for arm, seeds in found.items():
-        means = np.array([[np.mean(seed[str(count)]) for count in COUNTS] for seed in seeds])
-        (line,) = axes.plot(COUNTS, means.mean(0), "o-", markersize=4, label=arm)
-        axes.fill_between(COUNTS, means.min(0), means.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
+        means = over_photographs(seeds)
+        counts, values = list(means), np.stack(list(means.values()), 1)
+        (line,) = axes.plot(counts, values.mean(0), "o-", markersize=4, label=arm)
+        axes.fill_between(counts, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set(xscale="log", yscale="log", xlabel="strokes", ylabel="L2 to the photograph (mean of all, 128 px)")
     axes.set_xticks(COUNTS, map(str, COUNTS))
     axes.minorticks_off()
@@ -167,7 +174,7 @@ def main() -> None:
     found = measure(task, given.painters, given.out)
     plot(found, given.out / "curve.png")
     picture(task, list(found), given.out)
-    console = Console(width=170)
+    console = Console(width=150)
     console.print(table(found), by_photograph(task.targets.names, found))
 
 
