@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..agents.policies.painter import SHAPE, WEIGHTS, Painter, StrokeNet, stroke_gain, stroke_shape
-from ..simulators.renderers import Renderer, make_renderer
+from ..agents.policies.painter import SHAPE, Painter, stroke_gain, stroke_shape
+from ..simulators.renderers import make_renderer
 from ..simulators.targets import Targets, make_targets
 from .checkpoint import random_state, read_tensors, set_random_state, write_tensors, write_text, write_whole
-from .optimise import optimise
+from .painter_card import COUNTS, Table, card, measure
+from .recipes import PAINTER_WEIGHTS
 
 SCENES = 2048  # of the embedded world
 SCENE = 192  # pixels they are drawn at
@@ -31,7 +32,32 @@ LEARNING_RATE = 1e-3
 WARM_UP = 100  # updates
 SMALL = 0.02  # squared error, summed over pixels and channels, of no account
 EVERY = 300.0  # seconds between checkpoints
-COUNTS = (5, 10, 25, 50, 100, 200, 500, 1000)
+
+def make(
+    out: str | Path = PAINTER_WEIGHTS.parent, minutes: float = 40.0, seed: int = 0, counts: Sequence[int] = COUNTS
+) -> Table:
+    """Train for `minutes`; write `painter.safetensors` and its card `painter.md` into `out`; return the card's table.
+
+    Interrupted, it goes on where it was. How many updates fit into the minutes depends on the machine.
+    """
+    out = Path(out)
+    checkpoint = out / "painter.partial.pt"
+    trainer = train(minutes, seed, checkpoint)
+    weights = {name: weight.contiguous() for name, weight in trainer.average.state_dict().items()}
+    write_whole(out / PAINTER_WEIGHTS.name, lambda path: save_file(weights, path))
+    table = measure(trainer.average, counts)
+    number, threads = sum(weight.numel() for weight in weights.values()), torch.get_num_threads()
+    training = (
+        f"`painter.safetensors`, {number:,} weights of a `StrokeNet` (`agents/policies/painter.py`), made by "
+        f"`retouch make-weights painter --minutes {minutes:g} --seed {seed}`: model-based DDPG with discount 0 through "
+        f"the analytic renderer, {trainer.updates:,} updates of {BATCH} canvases of {SIZE} px on {threads} thread(s), "
+        f"on crops of {SCENES:,} scenes of the embedded world. It has seen no photograph."
+    )
+    text = card(training, table, counts)
+    write_text(out / "painter.md", text)
+    checkpoint.unlink(missing_ok=True)
+    print(text)
+    return table
 
 
 @dataclass
@@ -166,8 +192,8 @@ def train(minutes: float, seed: int, checkpoint: Path) -> Trainer:
         trainer.seconds, clock = trainer.seconds + time.monotonic() - clock, time.monotonic()
         if trainer.updates % 50 == 0 or trainer.seconds >= budget:
             rate, left = trainer.updates / trainer.seconds, max(0.0, budget - trainer.seconds)
-            print(f"painter: update {trainer.updates}, gain {trainer.gain:.3f}, {rate:.2f} updates/s, {left:.0f} s left",
-                  flush=True)
+            progress = f"update {trainer.updates}, gain {trainer.gain:.3f}, {rate:.2f} updates/s, {left:.0f} s left"
+            print(f"painter: {progress}", flush=True)
         if trainer.seconds - saved > EVERY:
             write_tensors(checkpoint, trainer.state_dict())
             saved = trainer.seconds

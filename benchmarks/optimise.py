@@ -26,6 +26,7 @@ def optimise(
     target: Tensor,
     strokes: int,
     renderer: Renderer,
+    canvas: Tensor | None = None,
     block: int = 20,
     candidates: int = 60,
     steps: int = 30,
@@ -34,7 +35,7 @@ def optimise(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Strokes `[B, strokes, 13]` that paint `target` `[B, 3, H, W]`, in [0, 1], from a black canvas.
+    """Strokes `[B, strokes, 13]` that paint `target` `[B, 3, H, W]`, in [0, 1], on `canvas`, like it, or on black.
 
     Each block takes `steps` of Adam at `rate`, and the whole `polish` steps at half of it. `progress(count, canvas)` is
     told of every block and of the end. Raises ValueError for fewer than 1 stroke.
@@ -42,15 +43,15 @@ def optimise(
     if strokes < 1:
         raise ValueError(f"strokes must be at least 1, got {strokes}")
     generator = torch.Generator(target.device).manual_seed(seed)
-    black = torch.zeros_like(target)
-    laid, canvas = target.new_zeros(len(target), 0, renderer.num_params + 3), black
+    ground = torch.zeros_like(target) if canvas is None else canvas
+    laid, canvas = target.new_zeros(len(target), 0, renderer.num_params + 3), ground
     while (done := laid.shape[1]) < strokes:
         new = pursue(canvas, target, min(block, strokes - done), done, renderer, candidates, generator)
         new, canvas = descend(canvas, target, new, renderer, steps, rate)
         laid = torch.cat([laid, new], 1)
         if progress:
             progress(laid.shape[1], canvas)
-    laid, canvas = descend(black, target, laid, renderer, polish, rate / 2)
+    laid, canvas = descend(ground, target, laid, renderer, polish, rate / 2)
     if progress:
         progress(strokes, canvas)
     return laid
@@ -58,7 +59,13 @@ def optimise(
 
 @torch.no_grad()
 def pursue(
-    canvas: Tensor, target: Tensor, count: int, done: int, renderer: Renderer, candidates: int, generator: torch.Generator
+    canvas: Tensor,
+    target: Tensor,
+    count: int,
+    done: int,
+    renderer: Renderer,
+    candidates: int,
+    generator: torch.Generator,
 ) -> Tensor:
     """`[B, count, 13]`, one after another the best of random strokes; there are new ones to choose from every 5."""
     lane, found = torch.arange(len(target), device=target.device), []

@@ -8,14 +8,12 @@ and the model, which is known and cheap, has the last say.
 """
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "painter.safetensors"
 CELL = 8  # pixels of an octave for which one stroke is proposed
 SMALLEST = 32  # pixels: no octave is smaller
 NEIGHBOURHOOD = 17  # pixels around a place whose error is the unit of what is seen and gained there
@@ -36,19 +34,23 @@ class Proposals(NamedTuple):
     """Strokes for all cells of all octaves."""
 
     output: Tensor  # [B, N, SHAPE], what the network said
-    frame: Tensor  # [N, 3], row and column of the cell's middle in pixels of its octave, and canvas pixels in one of them
+    frame: Tensor  # [N, 3], row and column of a cell's middle in the octave's pixels, and canvas pixels in one of them
     share: Tensor  # [B, N], forecast of the gain as a share of `error`
     error: Tensor  # [B, N], as in `Octave`
 
 
 class StrokeNet(nn.Module):
-    """Features of an octave `[B, CHANNELS, L, L]` -> `[B, SHAPE + 1, L / CELL, L / CELL]`: a stroke and its forecast."""
+    """Features of an octave `[B, CHANNELS, L, L]` -> a stroke and its forecast `[B, SHAPE + 1, L / CELL, L / CELL]`."""
 
     def __init__(self, fine: int = 64, coarse: int = 128) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.PixelUnshuffle(CELL // 2), nn.Conv2d(CHANNELS * (CELL // 2) ** 2, fine, 1))
         self.body = nn.Sequential(
-            Residual(fine), nn.ReLU(), nn.Conv2d(fine, coarse, 3, stride=2, padding=1), Residual(coarse), Residual(coarse)
+            Residual(fine),
+            nn.ReLU(),
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1),
+            Residual(coarse),
+            Residual(coarse),
         )
         self.head = nn.Sequential(nn.GroupNorm(8, coarse), nn.ReLU(), nn.Conv2d(coarse, SHAPE + 1, 1))
         nn.init.normal_(self.head[-1].weight, std=0.02)
@@ -65,8 +67,11 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            nn.GroupNorm(8, channels), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
         )
         nn.init.zeros_(self.branch[-1].weight)
 
@@ -95,7 +100,8 @@ class Painter(nn.Module):
     ) -> None:
         super().__init__()
         self.renderer, self.net = renderer, net or StrokeNet()
-        self.bundle, self.candidates, self.variants, self.spread, self.stale = bundle, candidates, variants, spread, stale
+        self.bundle, self.candidates, self.variants = bundle, candidates, variants
+        self.spread, self.stale = spread, stale
 
     @torch.no_grad()
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
@@ -161,8 +167,15 @@ def octaves(canvas: Tensor, target: Tensor) -> list[Octave]:
         near = blurred(error)
         unit = (near + 1e-6).sqrt()
         contrast = (power - canvas.square().mean(1, keepdim=True)).clamp_min(0)
-        seen = ((target - canvas) / unit, canvas - 0.5, target - 0.5, error.sqrt() / unit, unit.log() / 2 + 1,
-                (contrast + 1e-8).sqrt() / unit, torch.ones_like(unit))
+        seen = (
+            (target - canvas) / unit,
+            canvas - 0.5,
+            target - 0.5,
+            error.sqrt() / unit,
+            unit.log() / 2 + 1,
+            (contrast + 1e-8).sqrt() / unit,
+            torch.ones_like(unit),
+        )
         pixels = 3 * (NEIGHBOURHOOD * scale) ** 2
         found.append(Octave(torch.cat(seen, 1), pixels * F.avg_pool2d(near, CELL).flatten(1)))
         half = canvas.shape[-1] // 2
@@ -194,10 +207,9 @@ def stroke_shape(output: Tensor, frame: Tensor, size: int) -> Tensor:
     middle = frame[..., :2] + CELL * torch.tanh(output[..., 0:2])
     half = REACH * torch.tanh(output[..., 2:4] / 2)
     ends = [2 * (end + 0.5) * scale / (2 * size - 1) for end in (middle - half, middle + half)]
+    control, opacity = torch.sigmoid(output[..., 4:6]), torch.sigmoid(output[..., 8:10] + 2)
     radius = THINNEST * (THICKEST / THINNEST) ** torch.sigmoid(output[..., 6:8]) * scale
-    free = torch.cat(
-        [ends[0], torch.sigmoid(output[..., 4:6]), ends[1], (4 * radius - 1) / size, torch.sigmoid(output[..., 8:10] + 2)], -1
-    )
+    free = torch.cat([ends[0], control, ends[1], (4 * radius - 1) / size, opacity], -1)
     return free + (free.clamp(0, 1) - free).detach()
 
 
