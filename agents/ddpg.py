@@ -80,8 +80,8 @@ class DDPG(Agent):
     ):
         self.actor, self.critic, self.config, self.model = actor, critic, config or DDPGConfig(), model
         self.target_actor, self.target_critic = (deepcopy(net).requires_grad_(False) for net in (actor, critic))
-        self.actor_optimizer = Adam(actor.parameters(), lr=self.config.actor_lr)
-        self.critic_optimizer = Adam(critic.parameters(), lr=self.config.critic_lr)
+        self.actor_optimizer = Adam(actor.parameters(), lr=self.config.actor_lr, fused=True)
+        self.critic_optimizer = Adam(critic.parameters(), lr=self.config.critic_lr, fused=True)
         self.space = action_space or Box(0.0, 1.0, (1,))
         keep = FULL if model is None else ("terminated",)
         self.replay = Replay(self.config.capacity, keep, self.config.static, self.config.replay_device or None)

@@ -46,7 +46,7 @@ class BetaHead(nn.Module):
 class InnerBeta(Beta):
     """Never samples 0 or 1, which float32 rounds to now and then, and where the density vanishes."""
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         return super().rsample(sample_shape).clamp(1e-6, 1 - 1e-6)
 
 

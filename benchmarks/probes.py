@@ -32,6 +32,7 @@ class Probe(Task[ProbeState]):
     """
 
     device = torch.device("cpu")
+    horizon: int
 
     def __init__(self, pay: Pay, action_space: Space = UNIT, length: int = 1):
         self.pay, self.horizon, self.action_space = pay, length, action_space

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from gymnasium.spaces import Dict, Space
+from gymnasium.spaces import Box, Dict
 from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.nn.utils.parametrizations import weight_norm
@@ -29,7 +29,7 @@ class Planes(nn.Module):
 
     def __init__(self, space: Dict):
         super().__init__()
-        self.steps = int(space["step"].n) - 1
+        self.steps = int(space["step"].n) - 1  # type: ignore[attr-defined]
         self.guidance = [name for name in ("focus", "mask", "window") if name in space.spaces]
         self.count = 9 + sum(2 if name == "window" else 1 for name in self.guidance)
 
@@ -47,7 +47,7 @@ class Planes(nn.Module):
 class ResNetActor(nn.Module):
     """Strokes ``[B, A]`` in [0, 1]. Batch-normalised; its state-dict keys are those of the published ``ResNet``."""
 
-    def __init__(self, observation_space: Dict, action_space: Space):
+    def __init__(self, observation_space: Dict, action_space: Box):
         super().__init__()
         self.planes = Planes(observation_space)
         self.conv1 = nn.Conv2d(self.planes.count, WIDTHS[0], 3, 2, 1, bias=False)
@@ -70,7 +70,7 @@ class ResNetCritic(nn.Module):
     The published one gives a Q per patch; their mean is a linear layer on mean features, as here.
     """
 
-    def __init__(self, observation_space: Dict, action_space: Space | None = None):
+    def __init__(self, observation_space: Dict, action_space: Box | None = None):
         super().__init__()
         self.planes = Planes(observation_space)
         self.action = None if action_space is None else ActionPlanes(action_space.shape[0])

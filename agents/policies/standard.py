@@ -56,7 +56,7 @@ class StandardCritic(nn.Module):
 
     def forward(self, obs: Obs, action: Tensor | None = None) -> Tensor:
         features = self.encoder(obs)
-        if self.box is not None:
+        if self.box is not None and action is not None:
             features = torch.cat([features, self.box.shrink(action)], 1)
         return self.body(features).squeeze(-1)
 
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         self.scales = {key: scale(key, space[key]) for key in self.vectors}
         self.features = sum(math.prod(space[key].shape or (1,)) for key in self.vectors)
         if self.images:
-            self.convolutions = Convolutions([space[key].shape for key in self.images])
+            self.convolutions = Convolutions([tuple(space[key].shape or ()) for key in self.images])
             self.features += self.convolutions.features
 
     def forward(self, obs: Obs) -> Tensor:
@@ -110,6 +110,9 @@ class Convolutions(nn.Module):
 
 class Centred(nn.Module):
     """A finite box as [-1, 1]. Raises ValueError for any other space."""
+
+    centre: Tensor
+    reach: Tensor
 
     def __init__(self, space: Space):
         super().__init__()
