@@ -43,8 +43,8 @@ class Budget:
 
     total: int
     grid: int = 4  # windows along the longest side
-    whole: float = 0.3  # the share that goes on the whole picture first
-    keep: float = 0.5  # painted in one round: the windows whose error is at least this share of the worst's
+    whole: int = 150  # go on the whole picture first, but at most half of the total
+    keep: float = 0.25  # painted in one round: the windows whose error is at least this share of the worst's
 
     def __post_init__(self) -> None:
         if not 1 <= self.grid <= 8:
@@ -58,7 +58,7 @@ class Budget:
 
     def shares(self) -> tuple[int, int]:
         """Strokes on the whole picture, and in windows."""
-        whole = self.total if self.grid == 1 else round(self.whole * self.total / 5) * 5
+        whole = self.total if self.grid == 1 else min(self.whole, self.total // 10 * 5)
         return whole, self.total - whole
 
 
@@ -122,7 +122,8 @@ class Session:
         integral = pad(error.cumsum(0).cumsum(1), (1, 0, 1, 0))
         rows = integral[tops + side] - integral[tops]
         inside = rows[:, lefts + side] - rows[:, lefts]  # [len(tops), len(lefts)]
-        worst, corners = inside.max(), []
+        worst = inside.max()
+        corners: Corners = []
         while len(corners) < most and (value := inside.max()) > 0 and value >= self.budget.keep * worst:
             row, column = divmod(int(inside.argmax()), len(lefts))
             corners.append((int(tops[row]), int(lefts[column])))

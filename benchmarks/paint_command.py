@@ -49,21 +49,23 @@ def paint(
     from .paint_files import paint_picture, write_files
     from .painters import find_photo, make_painter
 
-    if image is None and replay is None:
-        raise typer.BadParameter("give a photograph to paint, or --replay strokes.json", param_hint="IMAGE")
     name, photo = find_photo(image) if image else ("", None)
     started, finished = time.monotonic(), True
     if replay:
         painting = read_strokes(replay)
         name = f"{replay.resolve().parent.name}-{size or 'replay'}"
-    else:
+    elif photo is not None:
         budget = Budget(strokes, grid)
         session = Session(photo, make_painter(agent, seed), budget)
         finished = work(session, name)
         painting = session.painting
+    else:
+        raise typer.BadParameter("give a photograph to paint, or --replay strokes.json", param_hint="IMAGE")
     picture = paint_picture(painting, size or min(LARGEST, painting.canvas if photo is None else max(photo.shape)))
     seconds = time.monotonic() - started
-    result = measure(picture, photo) if photo is not None else {"l2": None, "psnr": None, "ssim": None}
+    result: dict[str, Any] = {"l2": None, "psnr": None, "ssim": None}
+    if photo is not None:
+        result = dict(measure(picture, photo))
     folder = out or Path("paintings") / name
     files = [str(path) for path in write_files(folder, painting, picture, photo, video)]
     result |= {"strokes": len(painting), "seconds": seconds, "files": files}

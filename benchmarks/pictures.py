@@ -19,6 +19,7 @@ from ..simulators.images import resize
 
 Picture = NDArray[np.uint8]  # [H, W, 3] RGB
 PAPER, INK = (250, 249, 246), (70, 68, 64)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GAP, FONT = 12, 15  # pixels
 CODECS = ("VP80", "VP90")  # of WebM; VP8 first: as small here, and ten times faster to write
 
@@ -73,7 +74,7 @@ def _codec() -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         for codec in CODECS:
             with _quiet():
-                writer = cv2.VideoWriter(f"{folder}/{codec}.webm", cv2.VideoWriter_fourcc(*codec), 24, (64, 64))
+                writer = cv2.VideoWriter(f"{folder}/{codec}.webm", cv2.VideoWriter.fourcc(*codec), 24, (64, 64))
             if writer.isOpened():
                 return codec
     return None
@@ -82,7 +83,7 @@ def _codec() -> str | None:
 def _encode(path: Path, frames: Iterator[Picture], fps: int, codec: str) -> None:
     first = next(frames)
     with _quiet():
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, (first.shape[1], first.shape[0]))
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (first.shape[1], first.shape[0]))
     for frame in chain([first], frames):
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
@@ -107,7 +108,7 @@ def _even(picture: Picture) -> Picture:
     return picture[:height, :width]
 
 
-def _cell(picture: Picture, text: str, height: int, room: int, font: ImageFont.ImageFont) -> Image.Image:
+def _cell(picture: Picture, text: str, height: int, room: int, font: Font) -> Image.Image:
     """``picture`` above its caption, for which there are ``room`` pixels."""
     width = max(1, round(picture.shape[1] * height / picture.shape[0]))
     cell = Image.new("RGB", (width, height + room), PAPER)
