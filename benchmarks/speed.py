@@ -16,6 +16,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
+from torch import Tensor
 
 from ..agents.rollout import Agent, rollouts
 from ..envs.vector import TorchVectorEnv
@@ -129,18 +130,19 @@ def step_speed(player: Player, num_envs: int) -> StepSpeed:
     steps = max(1, (task.horizon or RANDOM_STEPS) - 1)  # the last one begins the next episode
     if isinstance(agent, Random):
         steps = min(steps, RANDOM_STEPS)
-    forget_peak(task.device)
     batch = TorchVectorEnv(task, num_envs, autoreset_mode="SameStep", tensors="torch")
-    native = repeated(lambda: episode(batch, agent, steps, task.device))
+    actions = script(batch, agent, steps)
+    forget_peak(task.device)
+    native = repeated(lambda: episode(batch, actions, task.device))
     peak = peak_bytes(task.device)
     sync = gym.make_vec(player.name, num_envs, vectorization_mode="sync", **player.env, device=str(task.device))
-    single = repeated(lambda: episode(sync, agent, steps, task.device))
+    single = repeated(lambda: episode(sync, actions, task.device))
     rate, sync_rate = (num_envs * steps / median(step for step, _ in seconds) for seconds in (native, single))
     return StepSpeed(
         num_envs=num_envs,
         steps_per_second=rate,
         units_per_second=rate * task.units_per_step,
-        model_share=model_share(batch, agent, steps),
+        model_share=model_share(batch, actions),
         reset_seconds=median(reset for _, reset in native),
         peak_bytes=peak,
         sync_steps_per_second=sync_rate,
@@ -162,32 +164,39 @@ def repeated(measure: Callable[[], tuple[float, float]]) -> list[tuple[float, fl
     return [measure() for _ in range(1 + REPEATS)][1:]
 
 
-def episode(env: VectorEnv, agent: Agent, steps: int, device: torch.device) -> tuple[float, float]:
+def script(env: TorchVectorEnv, agent: Agent, steps: int) -> list[Tensor]:
+    """What ``agent`` does in the first ``steps`` steps, to be done again: deciding it is no part of a measurement."""
+    obs, _ = env.reset(seed=0)
+    actions = []
+    for _ in range(steps):
+        actions.append(agent.act(obs, explore=False)[0])
+        obs, *_ = env.step(actions[-1])
+    return actions
+
+
+def episode(env: VectorEnv, actions: list[Tensor], device: torch.device) -> tuple[float, float]:
     """Seconds in ``env.step`` and in ``env.reset``; the same episodes at every call."""
     stepping, resetting = Meter(device), Meter(device)
     with resetting():
-        obs, _ = env.reset(seed=0)
-    play_on(env, agent, obs, steps, stepping)
+        env.reset(seed=0)
+    follow(env, actions, stepping)
     return stepping.seconds, resetting.seconds
 
 
-def play_on(env: VectorEnv, agent: Agent, obs: dict[str, Any], steps: int, stepping: Meter) -> None:
-    """Go on from ``obs``, metering ``env.step``; agents see tensors, Gymnasium's own environments arrays."""
-    native = isinstance(env, TorchVectorEnv)
-    for _ in range(steps):
-        seen = obs if native else {key: torch.as_tensor(value, device=stepping.device) for key, value in obs.items()}
-        action, _ = agent.act(seen, explore=False)
-        sent = action if native else action.cpu().numpy()
+def follow(env: VectorEnv, actions: list[Tensor], stepping: Meter) -> None:
+    """Take ``actions``, metering ``env.step``; Gymnasium's own environments take arrays."""
+    for action in actions:
+        sent = action if isinstance(env, TorchVectorEnv) else action.cpu().numpy()
         with stepping():
-            obs, *_ = env.step(sent)
+            env.step(sent)
 
 
-def model_share(env: TorchVectorEnv, agent: Agent, steps: int) -> float:
+def model_share(env: TorchVectorEnv, actions: list[Tensor]) -> float:
     """The share of the stepping time that passes inside the task's ``model_calls``."""
     inside, stepping = Meter(env.task.device), Meter(env.task.device)
-    obs, _ = env.reset(seed=0)
+    env.reset(seed=0)
     with metered(env.task.model_calls, inside):
-        play_on(env, agent, obs, steps, stepping)
+        follow(env, actions, stepping)
     return inside.seconds / stepping.seconds
 
 

@@ -15,6 +15,7 @@ from retouch.benchmarks.speed import (
     metered,
     model_share,
     peak_bytes,
+    script,
 )
 from retouch.envs.vector import TorchVectorEnv
 
@@ -48,7 +49,7 @@ class Slow(Probe):
 def test_the_share_of_the_model_is_that_of_its_calls_in_steps():
     task = Slow()
     env = TorchVectorEnv(task, 3, tensors="torch")
-    assert model_share(env, Random(task), 10) == pytest.approx(0.75, abs=0.15)
+    assert model_share(env, script(env, Random(task), 10)) == pytest.approx(0.75, abs=0.15)
     assert "model" not in vars(task)  # as it was
 
 
