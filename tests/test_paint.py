@@ -168,7 +168,7 @@ def test_the_command_writes_what_it_says(run, tmp_path, photo):
 
 
 def test_strokes_are_painted_again_at_another_size(run, tmp_path):
-    assert run("photo.png", "--strokes", "60", "--grid", "2").exit_code == 0
+    first = json.loads(run("photo.png", "--strokes", "60", "--grid", "2", "--json").stdout)
     result = run("--replay", "paintings/photo/strokes.json", "--size", "300", "--out", "large", "--json")
     told = json.loads(result.stdout)
     assert told["l2"] is None and told["strokes"] == 60
@@ -176,8 +176,9 @@ def test_strokes_are_painted_again_at_another_size(run, tmp_path):
     assert large.shape == (225, 300, 3)
     small = np.asarray(Image.open("paintings/photo/painting.png"))
     assert np.abs(resize(large, 90, 120).astype(float) - small).mean() < 3
-    told = json.loads(run("photo.png", "--replay", "paintings/photo/strokes.json", "--json").stdout)
-    assert 0 < told["l2"] < 0.1
+    again = json.loads(run("photo.png", "--replay", "paintings/photo/strokes.json", "--json").stdout)
+    assert [again[name] for name in ("l2", "psnr", "ssim")] == [first[name] for name in ("l2", "psnr", "ssim")]
+    assert (np.asarray(Image.open("paintings/photo-replay/painting.png")) == small).all()
 
 
 @pytest.mark.parametrize(
