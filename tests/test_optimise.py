@@ -15,7 +15,7 @@ def target() -> torch.Tensor:
 
 def test_strokes_come_as_many_as_asked_and_paint_what_is_reported(target):
     reports, renderer = [], make_renderer("analytic", 64)
-    strokes = optimise(target, 25, renderer, steps=5, polish=3, progress=lambda *report: reports.append(report))
+    strokes = optimise(target, 25, renderer, steps=4, polish=2, progress=lambda *report: reports.append(report))
     assert strokes.shape == (2, 25, 13)
     assert 0 <= strokes.min() and strokes.max() <= 1
     assert [count for count, _ in reports] == [20, 25, 25]

@@ -138,10 +138,10 @@ def test_another_size_than_the_renderers_is_refused(net, scenes):
 
 
 def test_every_bundle_brings_the_shipped_painter_nearer(net, scenes):
-    errors = torch.stack(paint(Painter(make_renderer("analytic", 64), net), scenes, 20))
+    errors = torch.stack(paint(Painter(make_renderer("analytic", 64), net), scenes, 12))
     assert (errors[1:] <= errors[:-1]).all()
     one_colour = (scenes.float() / 255).var((2, 3), correction=0).mean(1)
-    assert (errors[-1] < 0.3 * one_colour).all()
+    assert (errors[-1] < 0.4 * one_colour).all()
 
 
 def test_the_shipped_painter_paints_a_photograph(net):
