@@ -1,5 +1,6 @@
 """One training run: collect, learn, measure, write down; stopped at any moment, it goes on where it was."""
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from torch import nn
 from ..agents.rollout import Agent, Metrics, Transition, rollouts
 from ..envs.core import Task
 from ..envs.vector import TorchVectorEnv
-from .checkpoint import latest, random_state, read_tensors, save, set_random_state, write_tensors
+from .checkpoint import latest, random_state, read_tensors, save, set_random_state, write_tensors, write_text
 from .evaluate import film, play
 from .logs import Log, write_filmstrip
 from .plan import Plan
@@ -69,6 +70,11 @@ class Training:
         load_learned(self.env.task, saved["learned"])
         set_random_state(saved["random"])
 
+    def write_split(self, path: Path) -> None:
+        """What the run learns from and what it is measured on, by name."""
+        split = {"train": list(self.env.task.sources), "eval": list(self.eval_task.sources)}
+        write_text(path, json.dumps(split, indent=1) + "\n")
+
     def learn(self, rollout: Transition) -> Metrics:
         """One update: first of the reward, then of the agent."""
         reward = {"reward": rollout.reward.mean().item()}
@@ -83,6 +89,7 @@ def train(plan: Plan, folder: Path, tell: Callable[[Progress], None] = lambda pr
     """
     run, training, update = plan.run, Training.begin(plan), 0
     plan.write(folder)
+    training.write_split(folder / "split.json")
     if checkpoint := latest(folder / "checkpoints"):
         saved = read_tensors(checkpoint)
         training.load_state_dict(saved)

@@ -1,6 +1,6 @@
 """What a task is: a few pure functions over a batch of episodes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib import import_module
 from inspect import signature
@@ -34,6 +34,7 @@ class Task(Generic[State]):
     constants: dict[str, Tensor] = {}  # fixed tensors a policy may need, e.g. item features
     learned: Mapping[str, torch.nn.Module] = {}  # the parts of the reward that ``learn`` fits
     model_calls: tuple[tuple[object, str], ...] = ()  # (owner, method): where a step's time in its model is spent
+    sources: Sequence[str] = ()  # the names of what episodes are drawn from, where that is a fixed list
     reset_options: tuple[str, ...] = ()  # the keys that ``initial`` understands
     horizon: int | None = None  # the step that ends every episode and no step before it does; None: any step may
     unit: str = "steps"  # what a step spends ...

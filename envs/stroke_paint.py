@@ -94,6 +94,7 @@ class StrokePaint(Task[PaintState]):
         self.sees = {guide for name in self.weights for guide in REWARDS[name]} | ({"mask"} if bilevel else set())
         guided = bool(self.sees or guidance)
         self.targets = make_targets(targets, size=size, split=split, seed=seed, device=self.device, guided=guided)
+        self.sources = self.targets.names
         self.renderer = make_renderer(renderer, size=size, device=device)
         self.size, self.steps, self.strokes, self.bilevel = size, steps, strokes, bilevel
         self.horizon, self.units_per_step = steps, strokes

@@ -251,3 +251,10 @@ def test_a_filmstrip_has_an_episode_a_row(tmp_path):
     strip = np.array(Image.open(tmp_path / "strip.png"))
     assert strip.shape == (2 * 6, 3 * 7, 3)
     assert (strip[6:10, 14:19] == 200).all() and (strip[:4, :5] == 0).all() and (strip[4:6] == 255).all()
+
+
+def test_a_run_keeps_its_split_and_the_sides_share_nothing(tmp_path):
+    folder = run(tmp_path / "run", "ppo", "updates=1")
+    split = json.loads((folder / "split.json").read_text())
+    assert len(split["train"]) == 16 and split["eval"]
+    assert not set(split["train"]) & set(split["eval"])
