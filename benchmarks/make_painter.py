@@ -43,7 +43,7 @@ def make(
     out = Path(out)
     checkpoint = out / "painter.partial.pt"
     trainer = train(minutes, seed, checkpoint)
-    weights = {name: weight.contiguous() for name, weight in trainer.average.state_dict().items()}
+    weights = trainer.average.state_dict()
     write_whole(out / PAINTER_WEIGHTS.name, lambda path: save_file(weights, path))
     table = measure(trainer.average, counts)
     number, threads = sum(weight.numel() for weight in weights.values()), torch.get_num_threads()

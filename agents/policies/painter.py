@@ -52,10 +52,9 @@ class StrokeNet(nn.Module):
             Residual(coarse),
             Residual(coarse),
         )
-        self.head = nn.Sequential(nn.GroupNorm(8, coarse), nn.ReLU(), nn.Conv2d(coarse, SHAPE + 1, 1))
-        nn.init.normal_(self.head[-1].weight, std=0.02)
-        nn.init.zeros_(self.head[-1].bias)
-        self.to(memory_format=torch.channels_last)  # a third faster on a CPU
+        last = nn.Conv2d(coarse, SHAPE + 1, 1)
+        nn.init.normal_(last.weight, std=0.02)
+        self.head = nn.Sequential(nn.GroupNorm(8, coarse), nn.ReLU(), last)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.head(self.body(self.stem(features.contiguous(memory_format=torch.channels_last))))
@@ -66,14 +65,11 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        last = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(last.weight)
         self.branch = nn.Sequential(
-            nn.GroupNorm(8, channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), last
         )
-        nn.init.zeros_(self.branch[-1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.branch(x)
