@@ -33,6 +33,7 @@ WARM_UP = 100  # updates
 SMALL = 0.02  # squared error, summed over pixels and channels, of no account
 EVERY = 300.0  # seconds between checkpoints
 
+
 def make(
     out: str | Path = PAINTER_WEIGHTS.parent, minutes: float = 40.0, seed: int = 0, counts: Sequence[int] = COUNTS
 ) -> Table:
