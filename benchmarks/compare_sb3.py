@@ -25,6 +25,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor
@@ -106,6 +107,7 @@ def train_theirs(contest: Contest, seed: int) -> tuple[Agent, float]:
     """The same of Stable-Baselines3."""
     env = DummyVecEnv([partial(single_env, contest.task)] * contest.lanes)
     model = {"PPO": their_ppo, "DDPG": their_ddpg}[contest.algorithm](contest, env, seed)
+    model.set_logger(Logger(None, []))  # else it leaves an empty folder among the temporary files
     start = time.perf_counter()
     model.learn(contest.updates * contest.rollout * contest.lanes)
     return Theirs(model), time.perf_counter() - start

@@ -59,6 +59,11 @@ def agent(model=None, flat=True, space=None, **config):
     return DDPG(Actor(), Critic(0 if model else 3, flat), config, model, space)
 
 
+def judged(learner, rows):
+    """The critic's values of ``rows`` and what they should be."""
+    return learner._value_and_target(rows, learner._following(rows))
+
+
 def replaced(transition, **fields):
     return Transition(**{**vars(transition), **fields})
 
@@ -69,9 +74,9 @@ def test_a_samples_error_depends_on_its_own_reward_alone(with_model):
     bonus = torch.zeros(LANES)
     model = (lambda obs, action: (obs, action.sum(1) + bonus)) if with_model else None
     learner, rows = agent(model), batch().flatten()
-    value, before = learner._value_and_target(rows)
+    value, before = judged(learner, rows)
     bonus[2] = 10.0
-    _, after = learner._value_and_target(replaced(rows, reward=rows.reward + (0 if with_model else bonus)))
+    _, after = judged(learner, replaced(rows, reward=rows.reward + (0 if with_model else bonus)))
     assert value.shape == before.shape == (LANES,)
     torch.testing.assert_close(after - before, torch.tensor([0.0, 0.0, 10.0, 0.0, 0.0, 0.0]), atol=1e-5, rtol=0)
 
@@ -82,10 +87,19 @@ def test_a_critic_that_is_not_one_number_a_sample_is_refused(model):
         agent(model, flat=False).update(batch())
 
 
+def drifted(learner):
+    """``learner`` with its networks moved away from their targets."""
+    with torch.no_grad():
+        for network in (learner.actor, learner.critic):
+            for parameter in network.parameters():
+                parameter += torch.randn_like(parameter)
+    return learner
+
+
 def test_the_target_by_hand():
-    learner, rows = agent(gamma=0.5), batch().flatten()
+    learner, rows = drifted(agent(gamma=0.5)), batch().flatten()
     rows = replaced(rows, terminated=torch.tensor([False, False, False, True, True, True]))
-    _, target = learner._value_and_target(rows)
+    _, target = judged(learner, rows)
     with torch.no_grad():
         following = learner.target_critic(rows.next_obs, learner.target_actor(rows.next_obs))
     torch.testing.assert_close(target[:3], (rows.reward + 0.5 * following)[:3])
@@ -94,9 +108,9 @@ def test_the_target_by_hand():
 
 def test_the_target_by_hand_with_a_model():
     model = Model()
-    learner, rows = agent(model, gamma=0.5), batch().flatten()
+    learner, rows = drifted(agent(model, gamma=0.5)), batch().flatten()
     rows = replaced(rows, terminated=torch.tensor([False] * 5 + [True]))
-    value, target = learner._value_and_target(rows)
+    value, target = judged(learner, rows)
     with torch.no_grad():
         following, reward = model(rows.obs, learner.target_actor(rows.obs))
         expected = reward + 0.5 * learner.target_critic(following)
@@ -105,10 +119,20 @@ def test_the_target_by_hand_with_a_model():
     torch.testing.assert_close(value, learner.critic(rows.obs))
 
 
+def test_the_actors_objective_by_hand_with_a_model():
+    model = Model()
+    learner, rows = drifted(agent(model, gamma=0.5)), batch().flatten()
+    rows = replaced(rows, terminated=torch.tensor([False] * 5 + [True]))
+    following, reward = model(rows.obs, learner.actor(rows.obs))
+    objective = learner._objective(rows, learner.actor(rows.obs))
+    torch.testing.assert_close(objective[:5], (reward + 0.5 * learner.critic(following))[:5])
+    torch.testing.assert_close(objective[5], reward[5])
+
+
 def test_a_truncated_step_keeps_its_value():
     learner, rows = agent(), batch().flatten()
-    _, target = learner._value_and_target(rows)
-    _, cut = learner._value_and_target(replaced(rows, truncated=torch.ones(LANES, dtype=torch.bool)))
+    _, target = judged(learner, rows)
+    _, cut = judged(learner, replaced(rows, truncated=torch.ones(LANES, dtype=torch.bool)))
     torch.testing.assert_close(cut, target)
 
 
@@ -212,6 +236,16 @@ def test_noise_per_lane():
     assert torch.equal(learner.deviation.squeeze(1), deviation)
 
 
+def test_noise_per_lane_is_drawn_anew_for_the_next_rollout():
+    learner = agent(noise_per_lane=True)
+    obs, deviations = {"x": torch.randn(LANES, 2)}, []
+    for _ in range(2):
+        learner.act(obs)
+        deviations.append(learner.deviation)
+        learner.update(batch())
+    assert not torch.equal(*deviations)
+
+
 def test_without_exploring_it_acts_as_the_actor():
     learner, _ = explored()
     assert torch.equal(learner.act({"x": torch.zeros(3, 2)}, explore=False)[0], torch.ones(3, 4))
@@ -251,3 +285,15 @@ def test_the_published_schedule():
 def test_impossible_settings_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         DDPGConfig(**setting)
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+def test_an_update_in_parts_is_the_update_of_the_whole(with_model):
+    learners = [agent(Model() if with_model else None, microbatch=rows, batch=6) for rows in (0, 4)]
+    for learner in learners:
+        torch.manual_seed(1)
+        metrics = learner.update(batch())
+        assert set(metrics) == {"critic_loss", "actor_loss", "value"}
+    for whole, parts in zip(*(learner.state_dict().values() for learner in learners), strict=True):
+        for name in whole.keys() & {key for key, value in whole.items() if isinstance(value, torch.Tensor)}:
+            torch.testing.assert_close(whole[name], parts[name], atol=1e-5, rtol=1e-4)

@@ -15,10 +15,10 @@ from retouch.benchmarks.probes import choose_by_sign
 from retouch.envs.vector import TorchVectorEnv
 
 
-def played(space=None, length=3, lanes=8, steps=5, **config):
+def played(space=None, length=3, lanes=8, steps=5, limit=None, **config):
     torch.manual_seed(0)
     task = choose_by_sign(length=length, action_space=space or Box(0.0, 1.0, (1,)))
-    env = TorchVectorEnv(task, lanes, autoreset_mode="SameStep", tensors="torch")
+    env = TorchVectorEnv(task, lanes, limit, autoreset_mode="SameStep", tensors="torch")
     agent = PPO(StandardPolicy(task.observation_space, task.action_space), PPOConfig(**config))
     return agent, rollouts(env, agent, steps, seed=0)
 
@@ -47,10 +47,12 @@ def test_every_ratio_is_one_on_every_task(task_id, small):
     assert agent.update(rollout)["value_loss"] > 0
 
 
-def test_values_of_what_follows_equal_asking_the_policy():
-    agent, paths = played(steps=7)
+@pytest.mark.parametrize("limit", [None, 2])
+def test_values_of_what_follows_equal_asking_the_policy(limit):
+    """At the end of an episode, of its time, and of the rollout."""
+    agent, paths = played(steps=7, limit=limit)
     rollout = next(paths)
-    assert rollout.done.any()
+    assert rollout.done.any() and rollout.truncated.any() == bool(limit)
     with torch.no_grad():
         next_value = agent.policy(rollout.flatten().next_obs)[1].view(7, 8)
     value, done = rollout.extras["value"], rollout.done
