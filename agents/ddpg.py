@@ -42,6 +42,7 @@ class DDPGConfig:
     noise_per_lane: bool = False  # deviation drawn from U(0, noise) per lane and rollout, as published
     warmup: int = 0  # steps of uniformly random actions before the first update
     batch: int = 96
+    microbatch: int = 32  # rows whose gradients are computed at a time, to bound the memory; 0: all
     updates: int = 10  # per rollout
     capacity: int = 32_000  # steps of one environment
     static: tuple[str, ...] = ("target", "mask", "focus", "window")  # observations kept once an episode
@@ -50,7 +51,7 @@ class DDPGConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "actor_lr", "critic_lr", "batch", "updates", "capacity")
-        require_not_negative(self, "noise", "warmup")
+        require_not_negative(self, "noise", "warmup", "microbatch")
         require_fraction(self, "gamma", "tau")
         require_one_of(self, "autocast", ("float32", "bfloat16"))
         if any(len(rates) != 3 for rates in self.schedule) or list(self.schedule) != sorted(self.schedule):
@@ -106,32 +107,60 @@ class DDPG(Agent):
     def _update(self, size: int) -> dict[str, Tensor]:
         device = next(self.actor.parameters()).device
         batch = self.replay.sample(size).map(lambda x: x.to(device, non_blocking=True))
-        value, target = self._value_and_target(batch)
-        critic_loss = (value - target).square().mean()
-        descend(self.critic_optimizer, self.critic, critic_loss)
-        actor_loss = -self._objective(batch).mean()
-        descend(self.actor_optimizer, self.actor, actor_loss)
+        metrics = self._fit(batch) | self._climb(batch)
         follow(self.target_actor, self.actor, self.config.tau)
         follow(self.target_critic, self.critic, self.config.tau)
-        metrics = {"critic_loss": critic_loss, "actor_loss": actor_loss, "value": value.mean()}
-        return {name: metric.detach() for name, metric in metrics.items()}
+        return metrics
 
-    def _value_and_target(self, batch: Transition) -> tuple[Tensor, Tensor]:
-        """What the critic says of each of a batch, and what it should: ``[B]`` and ``[B]``."""
+    def _fit(self, batch: Transition) -> dict[str, Tensor]:
+        """One step of the critic. The actor sees the batch whole, for it may normalise by it."""
+        following, values, errors = self._following(batch), [], []
+        self.critic_optimizer.zero_grad()
+        for rows in self._parts(batch):
+            value, target = self._value_and_target(batch[rows], following[rows])
+            error = (value - target).square()
+            (error.sum() / len(batch)).backward(inputs=list(self.critic.parameters()))
+            values.append(value.detach())
+            errors.append(error.detach())
+        self.critic_optimizer.step()
+        return {"critic_loss": torch.cat(errors).mean(), "value": torch.cat(values).mean()}
+
+    def _climb(self, batch: Transition) -> dict[str, Tensor]:
+        """One step of the actor, by the gradient of the objective in its actions; the critic keeps none."""
+        action = self._call(self.actor, batch.obs)
+        sent, objectives = action.detach().requires_grad_(True), []
+        for rows in self._parts(batch):
+            objective = self._objective(batch[rows], sent[rows])
+            (-objective.sum() / len(batch)).backward(inputs=[sent])
+            objectives.append(objective.detach())
+        self.actor_optimizer.zero_grad()
+        action.backward(sent.grad, inputs=list(self.actor.parameters()))
+        self.actor_optimizer.step()
+        return {"actor_loss": -torch.cat(objectives).mean()}
+
+    def _parts(self, batch: Transition) -> list[slice]:
+        width = self.config.microbatch or len(batch)
+        return [slice(start, start + width) for start in range(0, len(batch), width)]
+
+    @torch.no_grad()
+    def _following(self, batch: Transition) -> Tensor:
+        """What the target actor does next ``[B, A]``."""
+        return self._call(self.target_actor, batch.next_obs if self.model is None else batch.obs)
+
+    def _value_and_target(self, batch: Transition, following: Tensor) -> tuple[Tensor, Tensor]:
+        """What the critic says of each of a batch, and what it should, if ``following`` is done next: ``[B]`` each."""
         with torch.no_grad():
             if self.model is None:
-                following = self._call(self.target_actor, batch.next_obs)
                 reward, value = batch.reward, self._call(self.target_critic, batch.next_obs, following)
             else:
-                next_obs, reward = self.model(batch.obs, self._call(self.target_actor, batch.obs))
+                next_obs, reward = self.model(batch.obs, following)
                 value = self._call(self.target_critic, next_obs)
             target = td_target(reward, value, batch.terminated, self.config.gamma)
         known = (batch.obs,) if self.model else (batch.obs, batch.action)
         return per_sample(self._call(self.critic, *known), batch), per_sample(target, batch)
 
-    def _objective(self, batch: Transition) -> Tensor:
-        """The value ``[B]`` of doing what the actor says."""
-        action = self._call(self.actor, batch.obs)
+    def _objective(self, batch: Transition, action: Tensor) -> Tensor:
+        """The value ``[B]`` of doing ``action``."""
         if self.model is None:
             return self._call(self.critic, batch.obs, action)
         next_obs, reward = self.model(batch.obs, action)
@@ -164,13 +193,6 @@ def per_sample(value: Tensor, batch: Transition) -> Tensor:
     if got != expected:
         raise ValueError(f"the critic and the model must return one number a sample, {expected}: got {got}")
     return value
-
-
-def descend(optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
-    """One step on ``network`` alone: no other network that the loss went through computes or keeps gradients."""
-    optimizer.zero_grad()
-    loss.backward(inputs=list(network.parameters()))
-    optimizer.step()
 
 
 @torch.no_grad()

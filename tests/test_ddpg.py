@@ -289,11 +289,13 @@ def test_impossible_settings_are_refused(setting):
 
 @pytest.mark.parametrize("with_model", [False, True])
 def test_an_update_in_parts_is_the_update_of_the_whole(with_model):
-    learners = [agent(Model() if with_model else None, microbatch=rows, batch=6) for rows in (0, 4)]
+    model = Model() if with_model else None
+    learners = [agent(model, microbatch=rows, batch=6) for rows in (0, 4)]
     for learner in learners:
         torch.manual_seed(1)
-        metrics = learner.update(batch())
-        assert set(metrics) == {"critic_loss", "actor_loss", "value"}
-    for whole, parts in zip(*(learner.state_dict().values() for learner in learners), strict=True):
-        for name in whole.keys() & {key for key, value in whole.items() if isinstance(value, torch.Tensor)}:
-            torch.testing.assert_close(whole[name], parts[name], atol=1e-5, rtol=1e-4)
+        learner.update(batch())
+    for network in ("actor", "critic"):
+        whole, parts = (getattr(learner, network).parameters() for learner in learners)
+        for one, other in zip(whole, parts, strict=True):
+            assert one.grad is not None and other.grad is not None
+            torch.testing.assert_close(one.grad, other.grad, atol=1e-5, rtol=1e-4)
