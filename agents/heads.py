@@ -39,15 +39,8 @@ class BetaHead(nn.Module):
 
     def forward(self, features: Tensor) -> Distribution:
         a, b = (1 + nn.functional.softplus(self.linear(features))).chunk(2, dim=-1)
-        beta = InnerBeta(a.unflatten(-1, self.shape), b.unflatten(-1, self.shape), validate_args=False)
+        beta = Beta(a.unflatten(-1, self.shape), b.unflatten(-1, self.shape), validate_args=False)
         return Independent(beta, len(self.shape), validate_args=False)
-
-
-class InnerBeta(Beta):
-    """Never samples 0 or 1, which float32 rounds to now and then, and where the density vanishes."""
-
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        return super().rsample(sample_shape).clamp(1e-6, 1 - 1e-6)
 
 
 class CategoricalHead(nn.Module):

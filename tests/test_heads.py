@@ -31,7 +31,7 @@ def test_entropy_is_the_mean_surprise(space):
 
 
 def test_a_unit_box_is_never_left_nor_its_border_met():
-    """However sharp the density, where float32 rounds to 1 and the log density to minus infinity."""
+    """However sharp the density: at 1 itself its logarithm would be minus infinity."""
     torch.manual_seed(0)
     head = BetaHead(1, (1,))
     torch.nn.init.constant_(head.linear.bias, 0.0)

@@ -40,8 +40,11 @@ class Painting:
         return {"canvas": image(self.step), "target": image(self.target), "step": torch.tensor(self.step)}
 
 
-def check(batch: Transition) -> None:
-    """Every field of every row tells the same story."""
+def check(replay: Replay, n: int = 64) -> None:
+    """Every field of every row tells the same story, and every slot knows its rows."""
+    rows_of_slots = torch.bincount(replay.slot[: len(replay)], minlength=len(replay.users))
+    assert torch.equal(rows_of_slots, replay.users)
+    batch = replay.sample(n)
     target, step = batch.reward.long() // 1000, batch.reward.long() % 1000
     for obs, later in ((batch.obs, 0), (batch.next_obs, 1)):
         assert obs["target"].dtype == torch.uint8 and (obs["target"].flatten(1) == target[:, None]).all()
@@ -57,7 +60,7 @@ def test_returns_what_was_added(steps, lengths, capacity):
     replay, painting = Replay(capacity, static=("target",)), Painting(4, lengths)
     for _ in range(9):
         replay.add(painting.rollout(steps))
-        check(replay.sample(64))
+        check(replay)
     assert len(replay) == min(capacity, 9 * 4 * steps)
 
 
@@ -76,14 +79,14 @@ def test_a_reset_between_rollouts_mixes_nothing():
     replay.add(painting.rollout(2))
     painting.target, painting.step = [60, 61, 62, 63], [0] * 4
     replay.add(painting.rollout(2))
-    check(replay.sample(64))
+    check(replay)
 
 
 def test_another_number_of_lanes_mixes_nothing():
     replay = Replay(64, static=("target",))
     for lanes in (4, 2, 6, 1):
         replay.add(Painting(lanes).rollout(3))
-        check(replay.sample(64))
+        check(replay)
 
 
 def test_what_is_static_is_stored_once_an_episode():
@@ -92,7 +95,7 @@ def test_what_is_static_is_stored_once_an_episode():
         replay.add(painting.rollout(4))
     assert (replay.users > 0).sum() == 4  # 32 rows: 4 episodes of 8 steps
     assert len(replay.users) <= 16
-    check(replay.sample(64))
+    check(replay)
 
 
 def rollout_of_paintings(size: int, lanes: int, steps: int) -> Transition:
@@ -149,7 +152,7 @@ def test_resumes_bit_for_bit(tmp_path, before):
             samples.append(replay.sample(40))
         assert torch.equal(samples[0].reward, samples[1].reward)
         assert torch.equal(samples[0].obs["target"], samples[1].obs["target"])
-        check(samples[1])
+        check(two)
 
 
 def test_a_half_full_replay_is_saved_without_its_empty_rows():
