@@ -77,15 +77,17 @@ CONTESTS = [
 ]
 
 
-def train_ours(contest: Contest, seed: int) -> tuple[Agent, float]:
-    """The trained agent, and the seconds that it took."""
+def ours(contest: Contest, seed: int) -> tuple[Agent, Callable[[], Any]]:
+    """A new agent, and what trains it."""
     torch.manual_seed(seed)
     env = tensor_env(contest.task, contest.lanes)
     agent = {"PPO": our_ppo, "DDPG": our_ddpg}[contest.algorithm](contest, env)
-    start = time.perf_counter()
-    for rollout in islice(rollouts(env, agent, contest.rollout, seed=seed), contest.updates):
-        agent.update(rollout)
-    return agent, time.perf_counter() - start
+
+    def learn() -> None:
+        for rollout in islice(rollouts(env, agent, contest.rollout, seed=seed), contest.updates):
+            agent.update(rollout)
+
+    return agent, learn
 
 
 def our_ppo(contest: Contest, env: Any) -> Agent:
@@ -103,14 +105,12 @@ def our_ddpg(contest: Contest, env: Any) -> Agent:
     return DDPG(actor, critic, config, action_space=action)
 
 
-def train_theirs(contest: Contest, seed: int) -> tuple[Agent, float]:
+def theirs(contest: Contest, seed: int) -> tuple[Agent, Callable[[], Any]]:
     """The same of Stable-Baselines3."""
     env = DummyVecEnv([partial(single_env, contest.task)] * contest.lanes)
     model = {"PPO": their_ppo, "DDPG": their_ddpg}[contest.algorithm](contest, env, seed)
     model.set_logger(Logger(None, []))  # else it leaves an empty folder among the temporary files
-    start = time.perf_counter()
-    model.learn(contest.updates * contest.rollout * contest.lanes)
-    return Theirs(model), time.perf_counter() - start
+    return Theirs(model), partial(model.learn, contest.updates * contest.rollout * contest.lanes)
 
 
 def their_ppo(contest: Contest, env: DummyVecEnv, seed: int) -> sb3.PPO:
@@ -147,7 +147,7 @@ class Theirs(Agent):
         return torch.as_tensor(action), {}
 
 
-TRAINERS = {"ours": train_ours, "SB3": train_theirs}
+SIDES = {"ours": ours, "SB3": theirs}
 
 
 def single_env(task: str) -> gym.Env:
@@ -162,10 +162,12 @@ def tensor_env(task: str, lanes: int) -> VectorEnv:
 
 
 def run(contest: Contest, side: str, seed: int) -> dict[str, Any]:
-    agent, seconds = TRAINERS[side](contest, seed)
+    agent, learn = SIDES[side](contest, seed)
+    wall, processor = time.perf_counter(), time.process_time()
+    learn()
+    times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - processor}
     returns = evaluate(tensor_env(contest.task, EPISODES), agent, EVALUATION_SEED)
-    key = run_key(contest, side, seed)
-    return key | {"lanes": contest.lanes, "seconds": seconds, "returns": returns.tolist()}
+    return run_key(contest, side, seed) | times | {"returns": returns.tolist()}
 
 
 def run_key(contest: Contest, side: str, seed: int) -> dict[str, Any]:
@@ -178,7 +180,7 @@ def missing(contests: list[Contest], seeds: int, done: list[dict[str, Any]]) -> 
     """The runs still to do: seed by seed and side by side, so that a busy machine slows both alike."""
     return [
         partial(run, contest, side, seed)
-        for seed in range(seeds) for contest in contests for side in TRAINERS
+        for seed in range(seeds) for contest in contests for side in SIDES
         if not any(run_key(contest, side, seed).items() <= one.items() for one in done)
     ]  # fmt: skip
 
@@ -189,12 +191,13 @@ def summary(contests: list[Contest], seeds: int, done: list[dict[str, Any]]) -> 
     for contest in contests:
         row: dict[str, Any] = {"task": contest.task, "algorithm": contest.algorithm}
         returns = {}
-        for side in TRAINERS:
+        for side in SIDES:
             runs = [one for seed in range(seeds) for one in done if run_key(contest, side, seed).items() <= one.items()]
             returns[side] = [one["returns"] for one in runs]
-            row["steps"], seconds = runs[0]["steps"], float(np.mean([one["seconds"] for one in runs]))
-            row[side] = vars(bootstrap(np.mean(returns[side], 1)))
-            row[side] |= {"seconds": seconds, "steps_per_second": row["steps"] / seconds}
+            times = {name: float(np.mean([one[name] for one in runs])) for name in ("seconds", "cpu_seconds")}
+            row["steps"] = runs[0]["steps"]
+            row[side] = vars(bootstrap(np.mean(returns[side], 1))) | times
+            row[side]["steps_per_second"] = row["steps"] / times["seconds"]
         row["gain"] = vars(difference(returns["SB3"], returns["ours"]))
         row["no_worse"] = row["gain"]["high"] >= -contest.tolerance
         rows.append(row)
@@ -202,15 +205,16 @@ def summary(contests: list[Contest], seeds: int, done: list[dict[str, Any]]) -> 
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    out = Table("task", "agent", "steps", "side", "return [95 %]", "seconds", "steps/s", "no worse")
+    out = Table("task", "agent", "steps", "side", "return [95 %]", "wall s", "CPU s", "steps/s", "no worse")
     for row in rows:
-        for side in TRAINERS:
+        for side in SIDES:
             one, first = row[side], side == "ours"
             out.add_row(
                 *((row["task"], row["algorithm"], f"{row['steps']:,}") if first else ("", "", "")),
                 side,
                 f"{one['mean']:.4g} [{one['low']:.4g}, {one['high']:.4g}]",
                 f"{one['seconds']:.1f}",
+                f"{one['cpu_seconds']:.1f}",
                 f"{one['steps_per_second']:,.0f}",
                 ("yes" if row["no_worse"] else "NO") if first else "",
                 end_section=not first,
