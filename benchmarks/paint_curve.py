@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from ..agents.policies.painter import WEIGHTS
 from ..agents.rollout import Agent
 from ..envs.stroke_paint import StrokePaint, as_unit
 from ..envs.vector import TorchVectorEnv
@@ -29,7 +28,7 @@ from .checkpoint import write_text
 from .optimise import optimise
 from .plan import plan_run
 from .policies import BestColour, Random
-from .recipes import painter
+from .recipes import PAINTER_WEIGHTS, painter
 from .train import train, trained_agent
 
 COUNTS = (5, 10, 25, 50, 100, 200, 500, 1000)
@@ -166,7 +165,7 @@ def picture(task: StrokePaint, names: list[str], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--painters", type=Path, nargs="+", default=[WEIGHTS], help="one file of weights a seed")
+    parser.add_argument("--painters", type=Path, nargs="+", default=[PAINTER_WEIGHTS], help="one file of weights a seed")
     parser.add_argument("--out", type=Path, default=Path("runs/paint-curve"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,7 @@ class StrokePaint(Task[PaintState]):
     Human Level Paintings, CVPR 2021 (arXiv:2011.12589).
     """
 
+    action_space: Box
     reset_options = ("index", "image", "canvas")
     unit = "strokes"
 
