@@ -37,6 +37,7 @@ from ..agents.rollout import Agent, Obs, evaluate, rollouts
 from ..envs.single import SingleEnv
 from ..envs.tensors import as_tensors
 from ..envs.vector import TorchVectorEnv
+from .checkpoint import write_text
 from .probes import choose_by_sign, choose_high
 from .statistics import bootstrap, difference
 
@@ -234,20 +235,14 @@ def main(
         Contest(**vars(one) | {"steps": int(one.steps * share), "warmup": int(one.warmup * share)}) for one in CONTESTS
     ]
     done = json.loads(out.read_text())["runs"] if out.exists() else []
+    out.parent.mkdir(parents=True, exist_ok=True)
     for todo in track(missing(contests, seeds, done), "training"):
         done.append(todo())
-        save(out, {"runs": done})
+        write_text(out, json.dumps({"runs": done}, indent=1))
     rows = summary(contests, seeds, done)
-    save(out, {"summary": rows, "runs": done})
+    write_text(out, json.dumps({"summary": rows, "runs": done}, indent=1))
     Console().print(table(rows))
     Console().print(f"written to {out}")
-
-
-def save(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_text(json.dumps(content, indent=1))
-    partial_path.replace(path)
 
 
 if __name__ == "__main__":
