@@ -129,6 +129,7 @@ class DDPG(Agent):
         """One step of the actor, by the gradient of the objective in its actions; the critic keeps none."""
         action = self._call(self.actor, batch.obs)
         sent, objectives = action.detach().requires_grad_(True), []
+        sent.grad = torch.zeros_like(sent)  # it stays so where nothing depends on the action
         for rows in self._parts(batch):
             objective = self._objective(batch[rows], sent[rows])
             (-objective.sum() / len(batch)).backward(inputs=[sent])

@@ -165,7 +165,7 @@ def picture(task: StrokePaint, names: list[str], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--painters", type=Path, nargs="+", default=[PAINTER_WEIGHTS], help="one file of weights a seed")
+    parser.add_argument("--painters", type=Path, nargs="+", default=[PAINTER_WEIGHTS], help="weights, a file a seed")
     parser.add_argument("--out", type=Path, default=Path("runs/paint-curve"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
