@@ -100,7 +100,7 @@ def our_ddpg(contest: Contest, env: Any) -> Agent:
     observed, action = env.single_observation_space, env.single_action_space
     config = DDPGConfig(
         actor_lr=contest.lr, critic_lr=contest.lr, gamma=contest.gamma, tau=0.005, noise=0.05, warmup=contest.warmup,
-        batch=contest.minibatch, updates=1, capacity=contest.steps, static=(),
+        batch=contest.minibatch, updates=1, microbatch=0, capacity=contest.steps, static=(),
     )  # fmt: skip
     actor, critic = StandardActor(observed, action, DDPG_WIDTHS), StandardCritic(observed, action, DDPG_WIDTHS)
     return DDPG(actor, critic, config, action_space=action)

@@ -32,7 +32,7 @@ from .recipes import PAINTER_WEIGHTS, painter
 from .train import train, trained_agent
 
 COUNTS = (5, 10, 25, 50, 100, 200, 500, 1000)
-OPTIMISED = (5, 10, 25, 50, 100, 200, 1000)
+OPTIMISED = (5, 10, 25, 50, 100, 200)
 SEEDS = (0, 1, 2)
 STROKES = 5  # a bundle
 MODEL_FREE = (
@@ -40,7 +40,7 @@ MODEL_FREE = (
     "env.targets=embedded:512",
     "num_envs=16",
     "rollout=20",
-    "updates=100",
+    "updates=40",
     "agent.batch=32",
     "agent.updates=10",
     "eval_every=1000",

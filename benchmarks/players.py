@@ -7,9 +7,9 @@ from typing import Any
 
 from ..agents.rollout import Agent
 from ..envs.core import Task
-from .config import grouped, hint
+from .config import grouped
 from .plan import read_plan
-from .recipes import environment, make_task, pick_device, policies, unseen
+from .recipes import environment, make_task, named_policy, pick_device, unseen
 from .runs import is_run
 from .train import trained_agent
 
@@ -37,12 +37,7 @@ def make_player(name: str, agent: str, settings: Sequence[str] = (), device: str
         raise ValueError(f"the run in {agent} was trained on {plan.task}, not on {name}")
     env = environment(name, unseen(plan.env if plan else environment(name, {})) | given)
     task = make_task(name, env, device)
-    if plan:
-        return Player(name, env, task, trained_agent(plan, folder, task))
-    named = policies(task)
-    if agent not in named:
-        raise ValueError(f"no run in {agent!r} and no such policy; {hint(agent, list(named))}, or a run's folder")
-    return Player(name, env, task, named[agent](task))
+    return Player(name, env, task, trained_agent(plan, folder, task) if plan else named_policy(agent, task))
 
 
 def env_settings(settings: Sequence[str]) -> dict[str, str]:

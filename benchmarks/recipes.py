@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .. import TASKS
 from ..agents.ddpg import DDPG, DDPGConfig
 from ..agents.policies.painter import Painter, StrokeNet
-from ..agents.policies.resnet import ResNetActor, ResNetCritic
+from ..agents.policies.resnet import ResNetActor, ResNetCritic, load_published
 from ..agents.policies.standard import StandardActor, StandardCritic, StandardPolicy
 from ..agents.ppo import PPO, PPOConfig
 from ..agents.reinforce import Reinforce, ReinforceConfig
@@ -179,6 +179,29 @@ def painter(task: Task, weights: Path = PAINTER_WEIGHTS) -> Agent:
     net = StrokeNet()
     net.load_state_dict(load_file(weights))
     return Fixed(Painter(task.renderer, net, task.strokes).to(task.device).eval())
+
+
+def published_painter(task: Task, weights: Path) -> Agent:
+    """An ``actor.pkl`` of Learning to Paint or, at a task with guidance, of Semantic Guidance."""
+    box = task.action_space
+    if not isinstance(task, StrokePaint) or not isinstance(box, Box):
+        raise ValueError("a published actor paints: it plays no other task")
+    if not weights.is_file():
+        raise FileNotFoundError(f"no actor at {weights}: give the path of a published actor.pkl")
+    actor = ResNetActor(task.observation_space, box)
+    load_published(actor, weights, "RGB" if task.guidance else "BGR")
+    return Fixed(actor.to(task.device).eval())
+
+
+def named_policy(name: str, task: Task) -> Agent:
+    """A policy of ``task`` that needs no run: one of ``policies``, or ``published:PATH``. Raises ValueError."""
+    kind, _, path = name.partition(":")
+    if kind == "published" and path:
+        return published_painter(task, Path(path))
+    known = policies(task)
+    if name not in known:
+        raise ValueError(f"no run in {name!r} and no such policy; {hint(name, list(known))}, or a run's folder")
+    return known[name](task)
 
 
 AGENTS = {

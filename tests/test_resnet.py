@@ -7,6 +7,9 @@ from gymnasium.spaces import Box, Dict, Discrete
 from torch.nn.functional import batch_norm, conv2d, relu
 
 from retouch.agents.policies.resnet import Planes, ResNetActor, ResNetCritic, load_published, window_planes
+from retouch.benchmarks.players import make_player
+from retouch.envs.random import LaneRandom
+from retouch.envs.stroke_paint import StrokePaint
 
 STEPS = 40
 ACTION = Box(0.0, 1.0, (65,))
@@ -183,3 +186,21 @@ def test_sizes_are_the_published_ones():
     actor, critic = ResNetActor(space(), ACTION), ResNetCritic(space())
     assert sum(p.numel() for p in actor.parameters()) == 11_209_857
     assert sum(p.numel() for p in critic.parameters()) == 11_177_042
+
+
+def test_a_published_actor_plays_and_paints_by_its_path(tmp_path):
+    task = StrokePaint(size=32, steps=2, targets="embedded:2")
+    torch.manual_seed(0)
+    actor = ResNetActor(task.observation_space, task.action_space).eval()
+    torch.save(actor.state_dict(), tmp_path / "actor.pkl")
+    settings = ["env.size=32", "env.steps=2", "env.targets=embedded:2"]
+    player = make_player("StrokePaint-v0", f"published:{tmp_path / 'actor.pkl'}", settings, "cpu")
+    obs = task.observe(task.initial(LaneRandom.seeded([0]), {}))
+    action, _ = player.agent.act(obs, explore=False)
+    assert action.shape == (1, 65) and not torch.equal(action, actor(obs))  # the published one saw and said BGR
+    swapped = {name: obs[name].flip(1) if name != "step" else obs[name] for name in obs}
+    said = actor(swapped).view(1, 5, 13)
+    expected = torch.cat([said[..., :10], said[..., 10:].flip(-1)], -1).flatten(1)
+    torch.testing.assert_close(action, expected, atol=1e-5, rtol=1e-4)
+    with pytest.raises(FileNotFoundError, match="actor.pkl"):
+        make_player("StrokePaint-v0", "published:nowhere/actor.pkl", settings, "cpu")
