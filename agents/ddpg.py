@@ -42,7 +42,7 @@ class DDPGConfig:
     noise_per_lane: bool = False  # deviation drawn from U(0, noise) per lane and rollout, as published
     warmup: int = 0  # steps of uniformly random actions before the first update
     batch: int = 96
-    microbatch: int = 32  # rows whose gradients are computed at a time, to bound the memory; 0: all
+    microbatch: int = 0  # rows whose gradients are computed at a time, to bound the memory; 0: all
     updates: int = 10  # per rollout
     capacity: int = 32_000  # steps of one environment
     static: tuple[str, ...] = ("target", "mask", "focus", "window")  # observations kept once an episode

@@ -129,7 +129,7 @@ def our_update() -> dict[str, float]:
     paint = task(reward="wgan")
     paint.learned["wgan"].updates = 1
     actor, critic = ResNetActor(paint.observation_space, paint.action_space), ResNetCritic(paint.observation_space)
-    config = DDPGConfig(batch=LANES, updates=1, capacity=LANES * 40, gamma=0.77, tau=0.001, noise=1.0)
+    config = DDPGConfig(batch=LANES, microbatch=32, updates=1, capacity=LANES * 40, gamma=0.77, tau=0.001, noise=1.0)
     agent = DDPG(actor, critic, config, paint.imagine)
     env = TorchVectorEnv(paint, LANES, autoreset_mode="SameStep", tensors="torch")
     env.reset(seed=0)
