@@ -118,7 +118,7 @@ class StrokePaint(Task[PaintState]):
         return self._begin(as_unit(canvas).expand(scene.image.shape), scene, torch.zeros_like(drawn))
 
     def observe(self, state: PaintState) -> Obs:
-        canvas = (state.canvas * 255).round().to(torch.uint8)
+        canvas = (state.canvas * 255).round_().to(torch.uint8)
         guides = {name: getattr(state, name) for name in self.guidance}
         return {"canvas": canvas, "target": state.target, "step": state.step} | guides
 
@@ -226,7 +226,7 @@ class StrokePaint(Task[PaintState]):
 
 def as_unit(image: Tensor) -> Tensor:
     """uint8 in {0, ..., 255} as float in [0, 1]; a float stays as it is."""
-    return image.float() / 255 if image.dtype == torch.uint8 else image
+    return image.float().div_(255) if image.dtype == torch.uint8 else image
 
 
 def look(image: Tensor, mask: Tensor, window: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, mse_loss
 
 
 def l2(image: Tensor, target: Tensor) -> Tensor:
     """``[B]``: mean squared error over channels and pixels."""
-    return (image - target).square().mean((1, 2, 3))
+    return mse_loss(image, target, reduction="none").mean((1, 2, 3))
 
 
 def masked_l2(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:

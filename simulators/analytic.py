@@ -7,7 +7,7 @@ from .brushes import BRUSHES
 from .renderer import Renderer
 from .tiles import TILE, Composite, Touched, tile_lines, touched_tiles
 
-BATCH = {"cpu": 1000}  # tiles evaluated at once: the few maps in use should stay in the processor's cache
+BATCH = {"cpu": 8000}  # tiles evaluated at once: enough to share among threads, few enough for the cache
 LARGE_BATCH = 65536  # the same on an accelerator
 STROKES = 4096  # strokes looked at in one go: bounds the memory that finding their tiles takes
 
