@@ -1,12 +1,13 @@
 """Deep deterministic policy gradient (Lillicrap et al., 2016, arXiv:1509.02971), with or without a model.
 
 The model-based one is that of Learning to Paint (Huang et al., ICCV 2019), with a value of states in place of its
-value of rendered next states. The same equations,
+value of rendered next states. Then one imagined step, s' = model(s, mu(s)), serves both networks: with V' the slow
+copy of V,
 
-    V(s) <- r(s, mu'(s)) + gamma V'(s')        s' = model(s, mu'(s)),  target networks primed
-    mu   -> max r(s, mu(s)) + gamma V(s')      s' = model(s, mu(s))
+    worth = r(s, mu(s)) + gamma V'(s')
 
-then need one model pass each, where the published code makes three an update, and of the past no more than ``s``.
+is what mu climbs and what V(s) is to be. The published code makes three model passes an update; and of the past this
+needs no more than ``s``.
 """
 
 from collections.abc import Callable
@@ -69,7 +70,7 @@ class DDPG(Agent):
     both networks normalise by the batch in updates, and the actor by its running statistics when it acts.
     """
 
-    checkpointed = ("actor", "critic", "target_actor", "target_critic", "actor_optimizer", "critic_optimizer", "replay")
+    checkpointed = ("actor", "critic", "targets", "actor_optimizer", "critic_optimizer", "replay")
 
     def __init__(
         self,
@@ -80,7 +81,8 @@ class DDPG(Agent):
         action_space: Box | None = None,
     ):
         self.actor, self.critic, self.config, self.model = actor, critic, config or DDPGConfig(), model
-        self.target_actor, self.target_critic = (deepcopy(net).requires_grad_(False) for net in (actor, critic))
+        followed = {"critic": critic} if model else {"actor": actor, "critic": critic}
+        self.targets = nn.ModuleDict(deepcopy(followed)).requires_grad_(False)
         self.actor_optimizer = Adam(actor.parameters(), lr=self.config.actor_lr, fused=True)
         self.critic_optimizer = Adam(critic.parameters(), lr=self.config.critic_lr, fused=True)
         self.space = action_space or Box(0.0, 1.0, (1,))
@@ -100,72 +102,72 @@ class DDPG(Agent):
         if self.replay.seen < self.config.warmup:
             return {}
         self._set_rates()
-        for network in (self.actor, self.critic, self.target_actor, self.target_critic):
+        for network in (self.actor, self.critic, self.targets):
             network.train()
         return averages([self._update(self.config.batch) for _ in range(self.config.updates)])
 
     def _update(self, size: int) -> dict[str, Tensor]:
         device = next(self.actor.parameters()).device
         batch = self.replay.sample(size).map(lambda x: x.to(device, non_blocking=True))
-        metrics = self._fit(batch) | self._climb(batch)
-        follow(self.target_actor, self.actor, self.config.tau)
-        follow(self.target_critic, self.critic, self.config.tau)
+        if self.model is None:
+            metrics = self._fit(batch, self._bellman(batch)) | {"actor_loss": -self._climb(batch).mean()}
+        else:
+            worth = self._climb(batch)
+            metrics = self._fit(batch, worth) | {"actor_loss": -worth.mean()}
+        for name, target in self.targets.items():
+            follow(target, getattr(self, name), self.config.tau)
         return metrics
 
-    def _fit(self, batch: Transition) -> dict[str, Tensor]:
-        """One step of the critic. The actor sees the batch whole, for it may normalise by it."""
-        following, values, errors = self._following(batch), [], []
+    @torch.no_grad()
+    def _bellman(self, batch: Transition) -> Tensor:
+        """What the critic should say ``[B]`` of what was done, without a model."""
+        following = self._call(self.targets["actor"], batch.next_obs)
+        value = self._call(self.targets["critic"], batch.next_obs, following)
+        return td_target(batch.reward, value, batch.terminated, self.config.gamma)
+
+    def _fit(self, batch: Transition, target: Tensor) -> dict[str, Tensor]:
+        """One step of the critic towards ``target`` ``[B]``."""
+        values = []
         self.critic_optimizer.zero_grad()
         for rows in self._parts(batch):
-            value, target = self._value_and_target(batch[rows], following[rows])
-            error = (value - target).square()
+            part = batch[rows]
+            known = (part.obs, part.action) if self.model is None else (part.obs,)
+            value = per_sample(self._call(self.critic, *known), part)
+            error = (value - per_sample(target[rows], part)).square()
             (error.sum() / len(batch)).backward(inputs=list(self.critic.parameters()))
             values.append(value.detach())
-            errors.append(error.detach())
         self.critic_optimizer.step()
-        return {"critic_loss": torch.cat(errors).mean(), "value": torch.cat(values).mean()}
+        value = torch.cat(values)
+        return {"critic_loss": (value - target).square().mean(), "value": value.mean()}
 
-    def _climb(self, batch: Transition) -> dict[str, Tensor]:
-        """One step of the actor, by the gradient of the objective in its actions; the critic keeps none."""
+    def _climb(self, batch: Transition) -> Tensor:
+        """One step of the actor, by the gradient of its actions' worth ``[B]``, which comes back; the critic keeps none.
+
+        The actor sees the batch whole, for it may normalise by it.
+        """
         action = self._call(self.actor, batch.obs)
-        sent, objectives = action.detach().requires_grad_(True), []
+        sent, worths = action.detach().requires_grad_(True), []
         sent.grad = torch.zeros_like(sent)  # it stays so where nothing depends on the action
         for rows in self._parts(batch):
-            objective = self._objective(batch[rows], sent[rows])
-            (-objective.sum() / len(batch)).backward(inputs=[sent])
-            objectives.append(objective.detach())
+            worth = per_sample(self._worth(batch[rows], sent[rows]), batch[rows])
+            if worth.requires_grad:
+                (-worth.sum() / len(batch)).backward(inputs=[sent])
+            worths.append(worth.detach())
         self.actor_optimizer.zero_grad()
         action.backward(sent.grad, inputs=list(self.actor.parameters()))
         self.actor_optimizer.step()
-        return {"actor_loss": -torch.cat(objectives).mean()}
+        return torch.cat(worths)
 
     def _parts(self, batch: Transition) -> list[slice]:
         width = self.config.microbatch or len(batch)
         return [slice(start, start + width) for start in range(0, len(batch), width)]
 
-    @torch.no_grad()
-    def _following(self, batch: Transition) -> Tensor:
-        """What the target actor does next ``[B, A]``."""
-        return self._call(self.target_actor, batch.next_obs if self.model is None else batch.obs)
-
-    def _value_and_target(self, batch: Transition, following: Tensor) -> tuple[Tensor, Tensor]:
-        """What the critic says of each of a batch, and what it should, if ``following`` is done next: ``[B]`` each."""
-        with torch.no_grad():
-            if self.model is None:
-                reward, value = batch.reward, self._call(self.target_critic, batch.next_obs, following)
-            else:
-                next_obs, reward = self.model(batch.obs, following)
-                value = self._call(self.target_critic, next_obs)
-            target = td_target(reward, value, batch.terminated, self.config.gamma)
-        known = (batch.obs,) if self.model else (batch.obs, batch.action)
-        return per_sample(self._call(self.critic, *known), batch), per_sample(target, batch)
-
-    def _objective(self, batch: Transition, action: Tensor) -> Tensor:
+    def _worth(self, batch: Transition, action: Tensor) -> Tensor:
         """The value ``[B]`` of doing ``action``."""
         if self.model is None:
             return self._call(self.critic, batch.obs, action)
         next_obs, reward = self.model(batch.obs, action)
-        return td_target(reward, self._call(self.critic, next_obs), batch.terminated, self.config.gamma)
+        return td_target(reward, self._call(self.targets["critic"], next_obs), batch.terminated, self.config.gamma)
 
     def _call(self, network: nn.Module, *inputs: Obs | Tensor) -> Tensor:
         device = next(network.parameters()).device.type

@@ -30,6 +30,7 @@ BUDGET = (
     "num_envs=32",
     "agent.batch=32",
     "agent.updates=10",
+    "agent.actor_lr=3e-4",
     "eval_every=1000",
     "checkpoint_every=20",
 )

@@ -30,7 +30,7 @@ class PairCritic(nn.Module):
 
     def forward(self, pair: Tensor) -> Tensor:
         """``[B]``."""
-        return self.layers(pair).mean((1, 2, 3))
+        return self.layers(pair.contiguous(memory_format=torch.channels_last)).mean((1, 2, 3))
 
 
 class WGAN(nn.Module):

@@ -41,7 +41,8 @@ class Planes(nn.Module):
         guides = [as_unit(obs[name]) for name in self.guidance if name != "window"]
         if "window" in self.guidance:
             guides.append(window_planes(obs["window"], height, width))
-        return torch.cat([canvas, target, step, place, *guides], 1)
+        planes = torch.cat([canvas, target, step, place, *guides], 1)
+        return planes.contiguous(memory_format=torch.channels_last)  # in which convolutions are up to twice as fast
 
 
 class ResNetActor(nn.Module):
