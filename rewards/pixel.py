@@ -2,7 +2,14 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, mse_loss
+from torch.nn.functional import conv2d, l1_loss, mse_loss
+
+GATES = ("hard", "hinge")
+
+
+def l1(image: Tensor, target: Tensor) -> Tensor:
+    """``[B]``: mean absolute error over channels and pixels."""
+    return l1_loss(image, target, reduction="none").mean((1, 2, 3))
 
 
 def l2(image: Tensor, target: Tensor) -> Tensor:
@@ -12,8 +19,28 @@ def l2(image: Tensor, target: Tensor) -> Tensor:
 
 def masked_l2(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """``[B]``: mean squared error over the pixels of ``mask`` ``[B, 1, H, W]`` in [0, 1]; 0 where it is empty."""
-    error = (image - target).square().mean(1, keepdim=True)
-    return (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp_min(1e-8)
+    return _masked_mean((image - target).square(), mask)
+
+
+def masked_l1(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """``[B]``: mean absolute error over the pixels of ``mask`` ``[B, 1, H, W]`` in [0, 1]; 0 where it is empty."""
+    return _masked_mean((image - target).abs(), mask)
+
+
+def _masked_mean(error: Tensor, mask: Tensor) -> Tensor:
+    return (error.mean(1, keepdim=True) * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp_min(1e-8)
+
+
+def clipped_mae(image: Tensor, source: Tensor, threshold: float | Tensor, gate: str = "hard") -> Tensor:
+    """``[B]``: how far an edit went beyond what is allowed, a number or ``[B]`` (InstructRL4Pix, arXiv:2406.09973).
+
+    The mean absolute error, where it is above ``threshold`` and 0 elsewhere: all of it, which jumps there (``hard``,
+    the paper's), or what is above (``hinge``). Raises ValueError for another gate.
+    """
+    if gate not in GATES:
+        raise ValueError(f"no gate {gate!r}: expected one of {', '.join(GATES)}")
+    error = l1(image, source)
+    return error * (error > threshold) if gate == "hard" else (error - threshold).clamp_min(0)
 
 
 def psnr(image: Tensor, target: Tensor) -> Tensor:
