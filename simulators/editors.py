@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .. import backends
 from .codec import PixelCodec, SafetyChecker, VAECodec
-from .edit_world import LENGTH, WORDS, tokens
+from .edit_language import LENGTH, WORDS, tokens
 from .editor import Editor
 from .files import whole
 
