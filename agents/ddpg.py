@@ -141,7 +141,7 @@ class DDPG(Agent):
         return {"critic_loss": (value - target).square().mean(), "value": value.mean()}
 
     def _climb(self, batch: Transition) -> Tensor:
-        """One step of the actor, by the gradient of its actions' worth ``[B]``, which comes back; the critic keeps none.
+        """One step of the actor up its actions' worth ``[B]``, which comes back; the critic keeps no gradient.
 
         The actor sees the batch whole, for it may normalise by it.
         """

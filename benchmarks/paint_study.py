@@ -31,7 +31,7 @@ BUDGET = (
     "agent.batch=32",
     "agent.updates=10",
     "agent.actor_lr=3e-4",
-    "agent.gamma=0.0",  # the rewards are gains; with a learned value of what follows, weighted ones did not train stably
+    "agent.gamma=0.0",  # the rewards are gains; with a value of what follows, weighted ones do not train stably
     "eval_every=1000",
     "checkpoint_every=20",
 )

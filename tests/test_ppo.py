@@ -1,5 +1,6 @@
 """PPO: its ratios, its bookkeeping of values, its settings."""
 
+from copy import deepcopy
 from itertools import islice
 
 import gymnasium as gym
@@ -57,7 +58,9 @@ def test_values_of_what_follows_equal_asking_the_policy(limit):
         next_value = agent.policy(rollout.flatten().next_obs)[1].view(7, 8)
     value, done = rollout.extras["value"], rollout.done
     expected = gae(rollout.reward, value, next_value, rollout.terminated, done, 0.99, 0.95)
-    torch.testing.assert_close(agent._advantage(rollout), expected)
+    advantage, target = agent.advantage(rollout, agent.policy)
+    torch.testing.assert_close(advantage, expected)
+    torch.testing.assert_close(target, expected + value)
 
 
 def test_metrics_are_of_all_minibatches():
@@ -97,8 +100,9 @@ def test_the_gradient_is_clipped():
 
 def test_the_advantage_is_a_strategy():
     agent, paths = played()
-    agent.advantage = lambda reward, *_: torch.zeros_like(reward)
-    assert agent.update(next(paths))["policy_loss"] == 0.0
+    agent.advantage = lambda rollout, policy: (torch.zeros_like(rollout.reward), None)
+    metrics = agent.update(next(paths))
+    assert metrics["policy_loss"] == 0.0 and "value_loss" not in metrics
 
 
 @pytest.mark.parametrize(
@@ -107,3 +111,86 @@ def test_the_advantage_is_a_strategy():
 def test_impossible_settings_are_refused(setting):
     with pytest.raises(ValueError, match=f"PPOConfig.{next(iter(setting))} must be"):
         PPOConfig(**setting)
+
+
+def test_a_grouped_advantage_needs_no_value():
+    agent, paths = played(space=Box(0.0, 1.0, (1,)), steps=6, advantage="grouped", normalize=False, lr=3e-2, epochs=8)
+    first = next(paths)
+    score = first.reward.mean()
+    metrics = agent.update(first)
+    assert not {"value_loss", "explained_variance"} & set(metrics)
+    for rollout in islice(paths, 40):
+        agent.update(rollout)
+    assert rollout.reward.mean() > score + 0.3
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [
+        ({}, 15),
+        ({"window": (1, 3)}, 6),
+        ({"window": (3, 99)}, 6),
+        ({"share": 0.5}, 6),
+        ({"by_episode": True}, 15),
+        ({"window": (0, 4), "share": 0.5, "by_episode": True}, 6),
+    ],
+)
+def test_an_epochs_rows(settings, rows):
+    """Of a rollout of 5 steps and 3 lanes: each row at most once, equally many of every lane, in random order."""
+    agent, _ = played(**settings)
+    drawn = agent._rows(torch.zeros(5, 3))
+    assert len(drawn) == rows == len(drawn.unique())
+    time, lane = drawn // 3, drawn % 3
+    assert lane.bincount().tolist() == [rows // 3] * 3
+    first, last = settings.get("window", (0, 5))
+    assert first <= time.min() and time.max() < last
+    if settings.get("by_episode"):
+        assert all(len(part.unique()) == 1 for part in lane.split(rows // 3))
+    assert any(not torch.equal(drawn, agent._rows(torch.zeros(5, 3))) for _ in range(5))
+
+
+def test_gradients_accumulate_to_those_of_one_large_minibatch():
+    def weights(**config):
+        agent, paths = played(epochs=1, normalize=False, lr=1e-2, **config)
+        agent.update(next(paths))
+        return torch.cat([p.flatten() for p in agent.policy.parameters()])
+
+    torch.testing.assert_close(weights(minibatch=10, accumulate=4), weights(minibatch=40), atol=1e-6, rtol=1e-4)
+    assert not torch.allclose(weights(minibatch=10), weights(minibatch=40), atol=1e-4)
+
+
+def test_the_clipped_advantage():
+    agent, paths = played(normalize=False, advantage_clip=0.01, epochs=1, minibatch=1000)
+    seen, loss = [], agent._loss
+    agent._loss = lambda batch, advantage, target: (seen.append(advantage), loss(batch, advantage, target))[1]
+    agent.update(next(paths))
+    assert seen[0].abs().max().item() == pytest.approx(0.01)
+
+
+def test_the_averaged_weights_act_and_are_saved():
+    agent, paths = played(average=0.5, epochs=1, minibatch=1000, lr=0.1)
+    weight = agent.policy.body[0].weight
+    start = weight.detach().clone()
+    obs = next(paths).obs
+    agent.update(next(paths))
+    mean = (start + weight.detach()) / 2
+    torch.testing.assert_close(agent.average.mean[list(agent.policy.parameters()).index(weight)], mean)
+    first = {key: value[0] for key, value in obs.items()}
+    acted = agent.act(first, explore=False)[0]
+    with torch.no_grad():
+        assert not torch.equal(acted, agent.policy(first)[0].mode)
+    other, _ = played(average=0.5)
+    other.load_state_dict(agent.state_dict())
+    torch.testing.assert_close(other.act(first, explore=False)[0], acted)
+
+
+def test_a_reference_holds_the_policy_back():
+    def drift(coef):
+        agent, paths = played(space=Discrete(4), reference_coef=coef, epochs=8, lr=1e-2)
+        frozen = deepcopy(agent.policy)
+        agent.policy.reference = lambda obs: frozen(obs)[0]
+        for rollout in islice(paths, 10):
+            metrics = agent.update(rollout)
+        return metrics["reference_kl"]
+
+    assert drift(10.0) < 0.2 * drift(1e-9)
