@@ -46,6 +46,7 @@ TWO_EPISODES = rollout([1, 0], [3.0, 1.0], [True, True])
         ("none", -(0.5 * 3 - 0.5 * 1) / 2),
         ("mean", -(0.5 * (3 - 2) - 0.5 * (1 - 2)) / 2),
         ("value", -(0.5 * (3 - 2) - 0.5 * (1 - 2)) / 2),
+        ("group", -(0.5 * (3 - 2) / 1 - 0.5 * (1 - 2) / 1) / 2),
     ],
 )
 def test_the_gradient_by_hand(baseline, expected):
@@ -76,5 +77,13 @@ def test_only_the_value_baseline_fits_a_value(baseline, learns):
 
 
 def test_an_unknown_baseline_is_refused():
-    with pytest.raises(ValueError, match="baseline must be one of mean, value, none, got 'median'"):
+    with pytest.raises(ValueError, match="baseline must be one of mean, value, group, none, got 'median'"):
         ReinforceConfig(baseline="median")
+
+
+def test_a_remembered_groups_returns_are_saved():
+    agent = Reinforce(Coin(), ReinforceConfig(baseline="group", history=4))
+    agent.update(TWO_EPISODES)
+    resumed = Reinforce(Coin(), ReinforceConfig(baseline="group", history=4))
+    resumed.load_state_dict(agent.state_dict())
+    assert resumed.grouped.past == agent.grouped.past != {}
