@@ -23,7 +23,7 @@ def masked_l2(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_l1(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """``[B]``: mean absolute error over the pixels of ``mask`` ``[B, 1, H, W]`` in [0, 1]; 0 where it is empty."""
+    """``[B]``: mean absolute error over the pixels of ``mask``, as ``masked_l2``; what was kept with ``1 - mask``."""
     return _masked_mean((image - target).abs(), mask)
 
 
@@ -32,10 +32,10 @@ def _masked_mean(error: Tensor, mask: Tensor) -> Tensor:
 
 
 def clipped_mae(image: Tensor, source: Tensor, threshold: float | Tensor, gate: str = "hard") -> Tensor:
-    """``[B]``: how far an edit went beyond what is allowed, a number or ``[B]`` (InstructRL4Pix, arXiv:2406.09973).
+    """``[B]``: how far an edit went from its source, where that is farther than ``threshold``, a number or ``[B]``.
 
-    The mean absolute error, where it is above ``threshold`` and 0 elsewhere: all of it, which jumps there (``hard``,
-    the paper's), or what is above (``hinge``). Raises ValueError for another gate.
+    The mean absolute error, 0 up to the threshold, and above it all of the error (``hard``, the gate of InstructRL4Pix,
+    arXiv:2406.09973, which jumps there) or what goes beyond (``hinge``). Raises ValueError for another gate.
     """
     if gate not in GATES:
         raise ValueError(f"no gate {gate!r}: expected one of {', '.join(GATES)}")
