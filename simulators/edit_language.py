@@ -83,8 +83,10 @@ def sayable() -> str:
     """All that can be said, for people."""
     names = {"old": "OBJECT", "new": "OBJECT", "place": "PLACE", "colour": "COLOUR"}
     wordings = [wording.format(**names) for kind in KINDS for wording in WORDINGS[kind]]
-    return (f"The embedded world understands: {'; '.join(wordings)}. OBJECT is a colour and a shape; "
-            f"colours: {', '.join(COLOURS)}; shapes: {', '.join(SHAPES)}; places: {', '.join(PLACES)}.")
+    return (
+        f"The embedded world understands: {'; '.join(wordings)}. OBJECT is a colour and a shape; "
+        f"colours: {', '.join(COLOURS)}; shapes: {', '.join(SHAPES)}; places: {', '.join(PLACES)}."
+    )
 
 
 def _pattern(wording: str) -> re.Pattern[str]:

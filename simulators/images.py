@@ -4,6 +4,9 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -21,32 +24,30 @@ class ImageError(ValueError):
     """An image file that cannot be used; the message names the file and the reason."""
 
 
-def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """The picture in `path` as RGB [H, W, 3] uint8, upright as its EXIF says.
+@dataclass(frozen=True)
+class Encoded:
+    """An image file that lies in memory, as a table holds it."""
+
+    name: str  # for messages
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_image(file: str | Path | Encoded, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The picture in `file` as RGB [H, W, 3] uint8, upright as its EXIF says.
 
     Grey, palette, CMYK and 16-bit pictures become 8-bit RGB, transparent ones are laid on white, and of an
     animation the first frame is taken. Raises ImageError for what is missing, empty, truncated, no image, or
     larger than `max_pixels`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"{path}: there is no such file")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path}: the file is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` is the stricter guard
-            with Image.open(path) as picture:
-                _refuse_huge(path, picture.size, max_pixels)
-                return np.asarray(_rgb(ImageOps.exif_transpose(picture)))
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: not an image, or of a format that Pillow does not read") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: too large ({error})") from error
-    except ImageError:
-        raise
-    except _DECODER_ERRORS as error:
-        raise ImageError(f"{path}: damaged or truncated ({error})") from error
+    return _decoded(file, max_pixels, _rgb)
+
+
+def read_rgba(file: str | Path | Encoded, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """As `read_image`, but transparent pictures keep their transparency: [H, W, 4] uint8, 255 is opaque."""
+    return _decoded(file, max_pixels, _rgba)
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -76,10 +77,43 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _refuse_huge(path: Path, extent: tuple[int, int], max_pixels: int) -> None:
+def _decoded(
+    file: str | Path | Encoded, max_pixels: int, convert: Callable[[Image.Image], Image.Image]
+) -> NDArray[np.uint8]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `max_pixels` is the stricter guard
+            with Image.open(_opened(file)) as picture:
+                _refuse_huge(file, picture.size, max_pixels)
+                return np.asarray(convert(ImageOps.exif_transpose(picture)))
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{file}: not an image, or of a format that Pillow does not read") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{file}: too large ({error})") from error
+    except ImageError:
+        raise
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"{file}: damaged or truncated ({error})") from error
+
+
+def _opened(file: str | Path | Encoded) -> Path | BytesIO:
+    """What Pillow opens; raises ImageError for a file that is missing or empty."""
+    if isinstance(file, Encoded):
+        if not file.data:
+            raise ImageError(f"{file}: the file is empty")
+        return BytesIO(file.data)
+    path = Path(file)
+    if not path.is_file():
+        raise ImageError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: the file is empty")
+    return path
+
+
+def _refuse_huge(file: str | Path | Encoded, extent: tuple[int, int], max_pixels: int) -> None:
     width, height = extent
     if width * height > max_pixels:
-        raise ImageError(f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}: shrink it first")
+        raise ImageError(f"{file}: {width} x {height} pixels are more than the limit of {max_pixels}: shrink it first")
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
@@ -90,6 +124,12 @@ def _rgb(picture: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     return picture.convert("RGB")
+
+
+def _rgba(picture: Image.Image) -> Image.Image:
+    """`picture` in mode RGBA."""
+    transparent = picture.mode in _TRANSPARENT or "transparency" in picture.info
+    return (picture if transparent else _rgb(picture)).convert("RGBA")
 
 
 def _stretched(picture: Image.Image) -> Image.Image:

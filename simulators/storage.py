@@ -25,7 +25,7 @@ class PictureStore:
     """`count` pictures of `size` pixels as uint8, five bytes a pixel."""
 
     def __init__(self, count: int, size: int) -> None:
-        self.pixels = _bytes((count, 5, size, size))  # [N, 5, H, W]: red, green, blue, mask, focus
+        self.pixels = pixel_bytes((count, 5, size, size))  # [N, 5, H, W]: red, green, blue, mask, focus
         self.window = torch.zeros(count, 4)  # [N, 4]
 
     def write(self, index: int, picture: Picture) -> None:
@@ -46,7 +46,7 @@ def window_of(mask: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.array([left, top, (columns[-1] + 1) / width - left, (rows[-1] + 1) / height - top], np.float32)
 
 
-def _bytes(shape: tuple[int, ...]) -> Tensor:
+def pixel_bytes(shape: tuple[int, ...]) -> Tensor:
     """Uninitialised uint8 memory, or beyond `DISK_ABOVE` a temporary file that vanishes with the tensor."""
     if np.prod(shape, dtype=np.int64) <= DISK_ABOVE:
         return torch.empty(shape, dtype=torch.uint8)

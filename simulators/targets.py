@@ -97,9 +97,8 @@ def make_targets(name: str, size: int = 128, split: str = "train", seed: int = 0
     """
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}: expected one of {list(SPLITS)}")
-    kind, _, rest = name.partition(":")
-    if kind == "embedded":
-        return SceneTargets(size, _count(name, rest, split), seed, split, device)
+    if name.partition(":")[0] == "embedded":
+        return SceneTargets(size, embedded_count(name, split), seed, split, device)
     names, store = datasets.load(_entries(name, split, guided), size)
     if not names:
         raise ValueError(f"{name}: no readable image in the split {split!r}"
@@ -122,9 +121,11 @@ def _entries(name: str, split: str, guided: bool) -> list[datasets.Entry]:
     return datasets.folder(path, split, guided)
 
 
-def _count(name: str, rest: str, split: str) -> int:
-    if not rest:
+def embedded_count(name: str, split: str) -> int:
+    """How many items `embedded` or `embedded:COUNT` means; raises ValueError for another COUNT than 1, 2, ..."""
+    _, colon, count = name.partition(":")
+    if not colon:
         return EMBEDDED_COUNTS.get(split, 0)
-    if not rest.isdecimal() or int(rest) < 1:
-        raise ValueError(f"no targets {name!r}: expected embedded:COUNT with COUNT >= 1")
-    return int(rest)
+    if not count.isdecimal() or int(count) < 1:
+        raise ValueError(f"{name!r}: expected embedded:COUNT with COUNT >= 1")
+    return int(count)
