@@ -1,0 +1,149 @@
+"""A denoiser as a policy: every step of its sampler is a Gaussian over what the latent becomes."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints, register_kl
+
+from ..rollout import Obs
+from .standard import as_unit
+
+CONTROLS = ("latent", "noise")
+Scale = tuple[float, float] | Tensor
+
+
+class Denoiser(Protocol):
+    """What a policy needs of an instruction-following editor (``simulators.editor.Editor``)."""
+
+    def embed(self, tokens: Tensor) -> Tensor: ...
+    def encode(self, image: Tensor) -> Tensor: ...
+    def guided(self, latent: Tensor, t: Tensor, condition: Tensor, text: Tensor, scale: Scale, cfg: str) -> Tensor: ...
+
+
+class Sampler(Protocol):
+    """What it needs of the sampler (``simulators.ddim.DDIM``)."""
+
+    def timestep(self, step: Tensor) -> Tensor: ...
+    def gaussian(self, output: Tensor, latent: Tensor, step: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class DiffusionPolicy(nn.Module):
+    """The Gaussian of each step of a sampler under a denoiser, as DDPO trains it (Black et al., 2023, arXiv:2305.13301).
+
+    Plays ``ImageEdit`` under ``control="latent"``, where the action is the next latent, and ``control="noise"``, where
+    it is that step whitened by ``reference``, the sampler of the denoiser as it was. ``scale`` and ``cfg`` are the
+    guidance that is part of the policy: the log-probability is that of the guided Gaussian, its gradient flows as
+    ``cfg`` says. It estimates no value (0): take grouped advantages.
+
+    ``unadapted`` is a context in which the denoiser is what it was before training, if ``reference`` is asked for.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        sampler: Sampler,
+        scale: tuple[float, float] = (1.0, 1.0),
+        cfg: str = "full",
+        control: str = "latent",
+        unadapted: Callable[[], AbstractContextManager] | None = None,
+    ):
+        super().__init__()
+        if control not in CONTROLS:
+            raise ValueError(f"a denoiser acts by latent or by noise, not by {control!r}: choose from {CONTROLS}")
+        if control == "noise" and unadapted is None:
+            raise ValueError("control='noise' is relative to the denoiser as it was: hand over unadapted")
+        self.denoiser, self.sampler, self.unadapted = denoiser, sampler, unadapted
+        self.scale, self.cfg, self.control = scale, cfg, control
+
+    def forward(self, obs: Obs) -> tuple["Step", Tensor]:
+        """The step from ``latent`` ``[B, c, h, w]`` at ``t`` ``[B]`` steps from the end, and a value of 0 ``[B]``."""
+        mean, deviation = self._gaussian(obs)
+        if self.control == "noise":
+            expected, _ = self._unadapted(obs)
+            mean, deviation = whitened(mean, expected, deviation), (deviation > 0).float()
+        return Step(mean, deviation), mean.new_zeros(len(mean))
+
+    def reference(self, obs: Obs) -> "Step":
+        """The step of the denoiser as it was before training."""
+        mean, deviation = self._unadapted(obs)
+        if self.control == "noise":
+            return Step(torch.zeros_like(mean), (deviation > 0).float())
+        return Step(mean, deviation)
+
+    @torch.no_grad()
+    def _unadapted(self, obs: Obs) -> tuple[Tensor, Tensor]:
+        if self.unadapted is None:
+            raise ValueError("this policy was not told what the denoiser was before training: hand over unadapted")
+        with self.unadapted():
+            return self._gaussian(obs)
+
+    def _gaussian(self, obs: Obs) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            condition = self.denoiser.encode(as_unit(obs["source"]))
+            text = self.denoiser.embed(obs["instruction"])
+        t = self.sampler.timestep(obs["t"])
+        output = self.denoiser.guided(obs["latent"], t, condition, text, self.scale, self.cfg)
+        return self.sampler.gaussian(output, obs["latent"], obs["t"])
+
+
+class Step(Distribution):
+    """A Gaussian of mean ``[B, c, h, w]`` and one deviation a sample, ``[B, 1, 1, 1]``.
+
+    ``log_prob`` and ``entropy`` are the mean over dimensions, as in DDPO: the sum over 16,384 of them lets a PPO ratio
+    overflow at the first step. Where the deviation is 0 there is nothing to choose: the mean is taken, and has
+    log-probability 0 and no gradient.
+    """
+
+    arg_constraints = {"mean": constraints.real, "deviation": constraints.nonnegative}
+
+    def __init__(self, mean: Tensor, deviation: Tensor):
+        super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
+        self.centre, self.deviation = mean, deviation
+
+    @property
+    def mean(self) -> Tensor:
+        return self.centre
+
+    @property
+    def mode(self) -> Tensor:
+        return self.centre
+
+    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+        with torch.no_grad():
+            noise = torch.randn(*sample_shape, *self.centre.shape, device=self.centre.device)
+            return self.centre + self.deviation * noise
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self._chosen(self.log_prob_map(value).mean((1, 2, 3)))
+
+    def log_prob_map(self, value: Tensor) -> Tensor:
+        """Of every dimension ``[B, c, h, w]``, so that regions can be credited apart."""
+        deviation = self._positive()
+        constant = deviation.log() + 0.5 * torch.log(torch.tensor(2 * torch.pi))
+        return -0.5 * ((value - self.centre) / deviation).square() - constant
+
+    def entropy(self) -> Tensor:
+        deviation = self._positive().flatten()
+        return self._chosen(deviation.log() + 0.5 * torch.log(torch.tensor(2 * torch.pi * torch.e)))
+
+    def _positive(self) -> Tensor:
+        return torch.where(self.deviation > 0, self.deviation, 1.0)
+
+    def _chosen(self, value: Tensor) -> Tensor:
+        """``value`` ``[B]`` where there was something to choose, else 0."""
+        return torch.where(self.deviation.flatten() > 0, value, torch.zeros_like(value))
+
+
+@register_kl(Step, Step)
+def _kl(step: Step, reference: Step) -> Tensor:
+    """``[B]``, mean over dimensions, of two Gaussians of one deviation; 0 where it is 0."""
+    distance = ((step.centre - reference.centre) / step._positive()).square().mean((1, 2, 3)) / 2
+    return step._chosen(distance)
+
+
+def whitened(value: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """``(value - mean) / deviation``, 0 where the deviation is 0."""
+    return torch.where(deviation > 0, (value - mean) / torch.where(deviation > 0, deviation, 1.0), 0.0)
