@@ -60,7 +60,7 @@ def choose_tokens(which: str, tokens: Tensor, special: Sequence[int], phrase: Te
 
 def _occurrences(tokens: Tensor, phrase: Tensor, counts: Tensor) -> Tensor:
     """``[B, L]`` bool: the tokens that are part of ``phrase`` ``[B, P]``, of which only those that count are read."""
-    order = counts.argsort(dim=1, descending=True, stable=True)  # the words first, in their order
+    order = counts.int().argsort(dim=1, descending=True, stable=True)  # the words first, in their order
     phrase, counts = phrase.gather(1, order), counts.gather(1, order)
     length, words = tokens.shape[1], phrase.shape[1]
     windows = pad(tokens, (0, words - 1), value=-1).unfold(1, words, 1)  # [B, L, P]
