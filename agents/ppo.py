@@ -5,11 +5,12 @@ Without a critic, by groups of episodes, it is that of DDPO (Black et al., 2023,
 Left out, for no measured gain on our tasks: clipping of the value loss, and an adaptive KL penalty.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import kl_divergence
+from torch.distributions import Distribution, kl_divergence
 from torch.nn.functional import mse_loss
 
 from .advantages import Advantage, Generalized, Grouped
@@ -63,10 +64,11 @@ class PPO(Agent):
     With ``reference_coef`` it also has ``policy.reference(obs)``, a distribution, and their ``kl_divergence`` exists.
     """
 
-    checkpointed = ("policy", "optimizer", "schedule")
+    checkpointed: tuple[str, ...] = ("policy", "optimizer", "schedule")
 
     def __init__(self, policy: nn.Module, config: PPOConfig | None = None, advantage: Advantage | None = None):
         self.policy, self.config = policy, config or PPOConfig()
+        self.reference: Callable[[Obs], Distribution] | None = getattr(policy, "reference", None)
         learned = [parameter for parameter in policy.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             learned, lr=self.config.lr, eps=1e-5, weight_decay=self.config.weight_decay, fused=True
@@ -155,7 +157,9 @@ class PPO(Agent):
             value_loss = mse_loss(value, target)
             loss, metrics["value_loss"] = loss + config.value_coef * value_loss, value_loss.detach()
         if config.reference_coef:
-            drift = kl_divergence(distribution, self.policy.reference(batch.obs)).mean()
+            if self.reference is None:
+                raise ValueError("PPOConfig.reference_coef needs a policy that has a reference")
+            drift = kl_divergence(distribution, self.reference(batch.obs)).mean()
             loss, metrics["reference_kl"] = loss + config.reference_coef * drift, drift.detach()
         return loss, metrics | {
             "policy_loss": policy_loss.detach(),

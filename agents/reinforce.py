@@ -41,7 +41,7 @@ class Reinforce(Agent):
     rollout.
     """
 
-    checkpointed = ("policy", "optimizer")
+    checkpointed: tuple[str, ...] = ("policy", "optimizer")
 
     def __init__(self, policy: nn.Module, config: ReinforceConfig | None = None):
         self.policy, self.config = policy, config or ReinforceConfig()

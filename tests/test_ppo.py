@@ -188,9 +188,15 @@ def test_a_reference_holds_the_policy_back():
     def drift(coef):
         agent, paths = played(space=Discrete(4), reference_coef=coef, epochs=8, lr=1e-2)
         frozen = deepcopy(agent.policy)
-        agent.policy.reference = lambda obs: frozen(obs)[0]
+        agent.reference = lambda obs: frozen(obs)[0]
         for rollout in islice(paths, 10):
             metrics = agent.update(rollout)
         return metrics["reference_kl"]
 
     assert drift(10.0) < 0.2 * drift(1e-9)
+
+
+def test_a_missing_reference_is_named():
+    agent, paths = played(reference_coef=1.0)
+    with pytest.raises(ValueError, match="needs a policy that has a reference"):
+        agent.update(next(paths))

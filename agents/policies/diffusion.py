@@ -1,8 +1,8 @@
 """A denoiser as a policy: every step of its sampler is a Gaussian over what the latent becomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class Sampler(Protocol):
 
 
 class DiffusionPolicy(nn.Module):
-    """The Gaussian of each step of a sampler under a denoiser, as DDPO trains it (Black et al., 2023, arXiv:2305.13301).
+    """The Gaussian of each step of a sampler under a denoiser, as in DDPO (Black et al., 2023, arXiv:2305.13301).
 
     Plays ``ImageEdit`` under ``control="latent"``, where the action is the next latent, and ``control="noise"``, where
     it is that step whitened by ``reference``, the sampler of the denoiser as it was. ``scale`` and ``cfg`` are the
@@ -43,7 +43,7 @@ class DiffusionPolicy(nn.Module):
 
     def __init__(
         self,
-        denoiser: nn.Module,
+        denoiser: Denoiser,
         sampler: Sampler,
         scale: tuple[float, float] = (1.0, 1.0),
         cfg: str = "full",
@@ -55,7 +55,8 @@ class DiffusionPolicy(nn.Module):
             raise ValueError(f"a denoiser acts by latent or by noise, not by {control!r}: choose from {CONTROLS}")
         if control == "noise" and unadapted is None:
             raise ValueError("control='noise' is relative to the denoiser as it was: hand over unadapted")
-        self.denoiser, self.sampler, self.unadapted = denoiser, sampler, unadapted
+        self.denoiser: Any = denoiser  # a Module that is a Denoiser
+        self.sampler, self.unadapted = sampler, unadapted
         self.scale, self.cfg, self.control = scale, cfg, control
 
     def forward(self, obs: Obs) -> tuple["Step", Tensor]:
@@ -111,10 +112,10 @@ class Step(Distribution):
     def mode(self) -> Tensor:
         return self.centre
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
-        with torch.no_grad():
-            noise = torch.randn(*sample_shape, *self.centre.shape, device=self.centre.device)
-            return self.centre + self.deviation * noise
+    @torch.no_grad()
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        noise = torch.randn(*sample_shape, *self.centre.shape, device=self.centre.device)
+        return self.centre + self.deviation * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self._chosen(self.log_prob_map(value).mean((1, 2, 3)))
