@@ -4,7 +4,11 @@ from importlib import import_module
 
 from .config import hint
 
-MAKERS = {"renderer": ".make_renderer", "painter": ".make_painter"}  # modules with ``make(minutes=..., seed=...)``
+MAKERS = {  # modules with ``make(minutes=..., seed=...)``
+    "renderer": ".make_renderer",
+    "painter": ".make_painter",
+    "editor": ".make_editor",
+}
 
 
 def make(name: str, minutes: float | None, seed: int) -> None:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from .. import backends
 from .codec import PixelCodec, SafetyChecker, VAECodec
 from .edit_language import LENGTH, WORDS, tokens
+from .edit_scenes import SIZE
 from .editor import Editor
 from .files import whole
 
 WEIGHTS = Path(__file__).parent / "weights" / "editor.safetensors"
 PIPELINE = "StableDiffusionInstructPix2PixPipeline"
-SIZE = 32  # pixels of the embedded world
 WIDTHS = (48, 96)
 TEXT_WIDTH = 64
 UNET = {

@@ -1,5 +1,6 @@
 """The sampler's Gaussians against diffusers' own steps and against the published log-probability."""
 
+import json
 import math
 
 import pytest
@@ -103,6 +104,17 @@ def test_the_last_deviation_of_stable_diffusion():
     assert deviation.item() == pytest.approx(0.0206, abs=1e-4)
     *_, half = DDIM(SCHEDULES["stable diffusion"], steps=50, eta=0.5).gaussian(*draws(1)[:2], torch.tensor([1]))
     assert half.item() == pytest.approx(0.0206 / 2, abs=1e-4)
+
+
+def test_the_schedule_of_another_scheduler_is_read_as_ddim_reads_it(tmp_path):
+    """As timbrooks/instruct-pix2pix has it: the spacing that its own scheduler defaults to is not taken over."""
+    published = {"_class_name": "EulerAncestralDiscreteScheduler", **SCHEDULES["stable diffusion"]}
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(published))
+    scheduler = backends.diffusers().EulerAncestralDiscreteScheduler.from_pretrained(tmp_path)
+    assert scheduler.config.timestep_spacing == "linspace"
+    ddim = DDIM(scheduler.config, steps=5)
+    assert ddim.timestep(torch.arange(5, 0, -1)).tolist() == [801, 601, 401, 201, 1]
+    assert ddim.clip is None
 
 
 def test_half_precision_goes_in_and_float32_comes_out():
