@@ -141,7 +141,7 @@ class ImageEdit(Task[EditState]):
     def transition(self, state: EditState, action: Tensor, rng: LaneRandom | None) -> EditState:
         step = state.t.clamp_min(1)  # an ended episode is stepped on too, until it is reset
         if self.control == "latent":
-            following, maps = action, self._looked(state, step) if "attention" in self.weights else 0.0
+            following, maps = action, self._looked(state, step)
         else:
             scale = self.usual(action) if self.control == "guidance" else self.scale
             output, maps = self._watched(state, lambda: self._guided(state, step, scale))
@@ -193,14 +193,16 @@ class ImageEdit(Task[EditState]):
         return self.editor.guided(state.latent, self.ddim.timestep(step), state.condition, state.text, scale)
 
     def _looked(self, state: EditState, step: Tensor) -> Tensor:
-        """What the denoiser would look at in this step, which the agent takes without it."""
+        """Where the denoiser would look in this step, which the agent takes without it."""
+        if "attention" not in self.weights:
+            return torch.zeros_like(state.attention)
         t = self.ddim.timestep(step)
         return self._watched(state, lambda: self.editor.predict(state.latent, t, state.condition, state.text))[1]
 
-    def _watched(self, state: EditState, call: Callable[[], Tensor]) -> tuple[Tensor, Tensor | float]:
+    def _watched(self, state: EditState, call: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
         """What ``call`` returns, and where the denoiser looked meanwhile for the instruction."""
         if "attention" not in self.weights:
-            return call(), 0.0
+            return call(), torch.zeros_like(state.attention)
         with AttentionRecorder(self.editor.unet, self.attention_size, slice(len(state.t))) as recorder:
             output = call()
         return output, token_map(recorder.mean(), state.counts)
