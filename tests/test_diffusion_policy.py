@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch.distributions import kl_divergence
 
 from retouch import backends
-from retouch.agents.policies.diffusion import DiffusionPolicy, Step, whitened
+from retouch.agents.policies.diffusion import DiffusionPolicy, Step
 from retouch.agents.ppo import PPO, PPOConfig
 from retouch.agents.rollout import Transition
 from retouch.simulators.adapters import WEIGHTS, add_adapter, load_adapter, save_adapter, without_adapter
@@ -29,10 +29,14 @@ def adapted(rank=2):
     return model
 
 
+def samplers(model, **schedule):
+    """With noise, and without."""
+    return [DDIM({**model.schedule, **schedule}, STEPS, eta) for eta in (1.0, 0.0)]
+
+
 def policy(model=None, **settings):
     model = model or adapted()
-    sampler = DDIM(model.schedule, STEPS)
-    return DiffusionPolicy(model, sampler, unadapted=lambda: without_adapter(model), **settings)
+    return DiffusionPolicy(model, *samplers(model), unadapted=lambda: without_adapter(model), **settings)
 
 
 def observed(model, lanes=3):
@@ -132,25 +136,37 @@ def test_the_reference_is_the_editor_before_training():
 def test_noise_starts_as_a_standard_normal_and_means_the_same_step():
     model = adapted()
     by_latent, by_noise = policy(model), policy(model, control="noise")
-    by_latent.sampler = by_noise.sampler = DDIM({**model.schedule, "set_alpha_to_one": True}, STEPS)  # ends surely
+    for each in (by_latent, by_noise):
+        each.sampler, each.still = samplers(model, set_alpha_to_one=True)  # whose last step is certain
     obs = observed(model)
     white = by_noise(obs)[0]
     assert not white.mean.any() and white.deviation.flatten().tolist() == [1.0, 1.0, 0.0]
     shaken(model)
     step, white = by_latent(obs)[0], by_noise(obs)[0]
-    expected = whitened(step.mean, by_latent.reference(obs).mean, step.deviation)
-    torch.testing.assert_close(white.mean, expected)
-    assert white.mean[0].any() and not white.mean[2].any()
+    before = by_latent.reference(obs).mean
+    for one, other in ((white.mean, step.mean), (white.mode, step.mode)):
+        torch.testing.assert_close(before[:2] + step.deviation[:2] * one[:2], other[:2], atol=1e-4, rtol=1e-4)
+        assert one[:2].any() and not one[2].any()
+
+
+def test_what_it_does_without_exploring_is_the_sampler_without_noise():
+    learner = policy()
+    obs = observed(learner.denoiser)
+    action, _ = PPO(learner).act(obs, explore=False)
+    condition, text = learner.denoiser.encode(obs["source"] / 255), learner.denoiser.embed(obs["instruction"])
+    sampler, still = samplers(learner.denoiser)
+    output = learner.denoiser.predict(obs["latent"], sampler.timestep(obs["t"]), condition, text)
+    torch.testing.assert_close(action, still.gaussian(output, obs["latent"], obs["t"])[0])
 
 
 def test_needs_to_know_what_the_editor_was():
     model = editor()
     with pytest.raises(ValueError, match="hand over unadapted"):
-        DiffusionPolicy(model, DDIM(model.schedule, STEPS), control="noise")
+        DiffusionPolicy(model, *samplers(model), control="noise")
     with pytest.raises(ValueError, match="by latent or by noise, not by 'guidance'"):
         policy(model, control="guidance")
     with pytest.raises(ValueError, match="hand over unadapted"):
-        DiffusionPolicy(model, DDIM(model.schedule, STEPS)).reference(observed(model))
+        DiffusionPolicy(model, *samplers(model)).reference(observed(model))
 
 
 def test_an_adapter_changes_nothing_at_first_and_comes_back_from_its_folder(tmp_path):

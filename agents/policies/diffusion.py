@@ -36,7 +36,8 @@ class DiffusionPolicy(nn.Module):
     Plays ``ImageEdit`` under ``control="latent"``, where the action is the next latent, and ``control="noise"``, where
     it is that step whitened by ``reference``, the sampler of the denoiser as it was. ``scale`` and ``cfg`` are the
     guidance that is part of the policy: the log-probability is that of the guided Gaussian, its gradient flows as
-    ``cfg`` says. It estimates no value (0): take grouped advantages.
+    ``cfg`` says. It estimates no value (0): take grouped advantages. Its mode is the step of ``still``, the same
+    sampler without noise (the mean of a noisy step alone would leave latents with too little noise to go on from).
 
     ``unadapted`` is a context in which the denoiser is what it was before training, if ``reference`` is asked for.
     """
@@ -45,6 +46,7 @@ class DiffusionPolicy(nn.Module):
         self,
         denoiser: Denoiser,
         sampler: Sampler,
+        still: Sampler,
         scale: tuple[float, float] = (1.0, 1.0),
         cfg: str = "full",
         control: str = "latent",
@@ -56,42 +58,40 @@ class DiffusionPolicy(nn.Module):
         if control == "noise" and unadapted is None:
             raise ValueError("control='noise' is relative to the denoiser as it was: hand over unadapted")
         self.denoiser: Any = denoiser  # a Module that is a Denoiser
-        self.sampler, self.unadapted = sampler, unadapted
+        self.sampler, self.still, self.unadapted = sampler, still, unadapted
         self.scale, self.cfg, self.control = scale, cfg, control
 
     def forward(self, obs: Obs) -> tuple["Step", Tensor]:
         """The step from ``latent`` ``[B, c, h, w]`` at ``t`` ``[B]`` steps from the end, and a value of 0 ``[B]``."""
-        mean, deviation = self._gaussian(obs)
+        step = self._step(obs)
         if self.control == "noise":
-            expected, _ = self._unadapted(obs)
-            mean, deviation = whitened(mean, expected, deviation), (deviation > 0).float()
-        return Step(mean, deviation), mean.new_zeros(len(mean))
+            step = step.whitened(self._unadapted(obs).mean)
+        return step, step.mean.new_zeros(len(step.mean))
 
     def reference(self, obs: Obs) -> "Step":
         """The step of the denoiser as it was before training."""
-        mean, deviation = self._unadapted(obs)
-        if self.control == "noise":
-            return Step(torch.zeros_like(mean), (deviation > 0).float())
-        return Step(mean, deviation)
+        step = self._unadapted(obs)
+        return step.whitened(step.mean) if self.control == "noise" else step
 
     @torch.no_grad()
-    def _unadapted(self, obs: Obs) -> tuple[Tensor, Tensor]:
+    def _unadapted(self, obs: Obs) -> "Step":
         if self.unadapted is None:
             raise ValueError("this policy was not told what the denoiser was before training: hand over unadapted")
         with self.unadapted():
-            return self._gaussian(obs)
+            return self._step(obs)
 
-    def _gaussian(self, obs: Obs) -> tuple[Tensor, Tensor]:
+    def _step(self, obs: Obs) -> "Step":
         with torch.no_grad():
             condition = self.denoiser.encode(as_unit(obs["source"]))
             text = self.denoiser.embed(obs["instruction"])
-        t = self.sampler.timestep(obs["t"])
-        output = self.denoiser.guided(obs["latent"], t, condition, text, self.scale, self.cfg)
-        return self.sampler.gaussian(output, obs["latent"], obs["t"])
+        latent, left = obs["latent"], obs["t"]
+        output = self.denoiser.guided(latent, self.sampler.timestep(left), condition, text, self.scale, self.cfg)
+        return Step(*self.sampler.gaussian(output, latent, left), self.still.gaussian(output, latent, left)[0])
 
 
 class Step(Distribution):
-    """A Gaussian of mean ``[B, c, h, w]`` and one deviation a sample, ``[B, 1, 1, 1]``.
+    """A Gaussian of mean ``[B, c, h, w]`` and one deviation a sample, ``[B, 1, 1, 1]``; what it does when it does not
+    explore, ``mode``, may be another point than the mean.
 
     ``log_prob`` and ``entropy`` are the mean over dimensions, as in DDPO: the sum over 16,384 of them lets a PPO ratio
     overflow at the first step. Where the deviation is 0 there is nothing to choose: the mean is taken, and has
@@ -100,9 +100,9 @@ class Step(Distribution):
 
     arg_constraints = {"mean": constraints.real, "deviation": constraints.nonnegative}
 
-    def __init__(self, mean: Tensor, deviation: Tensor):
+    def __init__(self, mean: Tensor, deviation: Tensor, mode: Tensor | None = None):
         super().__init__(mean.shape[:1], mean.shape[1:], validate_args=False)
-        self.centre, self.deviation = mean, deviation
+        self.centre, self.deviation, self.still = mean, deviation, mean if mode is None else mode
 
     @property
     def mean(self) -> Tensor:
@@ -110,7 +110,13 @@ class Step(Distribution):
 
     @property
     def mode(self) -> Tensor:
-        return self.centre
+        return self.still
+
+    def whitened(self, mean: Tensor) -> "Step":
+        """In deviations from ``mean``; certainly 0 where the deviation is 0."""
+        noisy = self.deviation > 0
+        centre, still = (torch.where(noisy, (x - mean) / self._positive(), 0.0) for x in (self.centre, self.still))
+        return Step(centre, noisy.float(), still)
 
     @torch.no_grad()
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -143,8 +149,3 @@ def _kl(step: Step, reference: Step) -> Tensor:
     """``[B]``, mean over dimensions, of two Gaussians of one deviation; 0 where it is 0."""
     distance = ((step.centre - reference.centre) / step._positive()).square().mean((1, 2, 3)) / 2
     return step._chosen(distance)
-
-
-def whitened(value: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    """``(value - mean) / deviation``, 0 where the deviation is 0."""
-    return torch.where(deviation > 0, (value - mean) / torch.where(deviation > 0, deviation, 1.0), 0.0)
