@@ -5,7 +5,9 @@ with it; problems live in batches on any device.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,13 +39,14 @@ class Problems:
 
     def __getitem__(self, index: Tensor) -> "Problems":
         """The problems at `index` [M]."""
-        return Problems(*(part[index] for part in self._parts()))
+        return self._with(lambda part: part[index])
 
     def to(self, device: torch.device | str) -> "Problems":
-        return Problems(*(part.to(device) for part in self._parts()))
+        return self._with(lambda part: part.to(device))
 
-    def _parts(self) -> tuple[Scenes, Scenes, Tensor, Tensor, Tensor]:
-        return self.source, self.target, self.kind, self.cell, self.wording
+    def _with(self, change: Callable[[Any], Any]) -> "Problems":
+        """These problems, with `change` made to each part."""
+        return Problems(*(change(getattr(self, field.name)) for field in fields(self)))
 
     @property
     def edited(self) -> Tensor:

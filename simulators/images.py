@@ -1,4 +1,5 @@
 """One image file, read and written robustly."""
+
 from __future__ import annotations
 
 import os
@@ -62,7 +63,7 @@ def fit(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return resize(image[top:top + side, left:left + side], size, size)
+    return resize(image[top : top + side, left : left + side], size, size)
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:

@@ -1,4 +1,5 @@
 """Pictures with their guidance maps, and where many of them lie."""
+
 from __future__ import annotations
 
 import tempfile
