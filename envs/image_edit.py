@@ -11,11 +11,12 @@ from torch import Tensor
 
 from ..rewards.attention import alignment, choose_tokens, token_map
 from ..rewards.pixel import clipped_mae, l1, l2, psnr, ssim
-from ..simulators.attention import AttentionRecorder
+from ..simulators.attention import AttentionRecorder, attention_size
 from ..simulators.ddim import DDIM
 from ..simulators.editors import load_editor
 from ..simulators.edits import Edit, make_edits
 from .core import Obs, Options, Task
+from .options import asked_images, asked_index
 from .random import LaneRandom
 
 CONTROLS = ("latent", "noise", "guidance")
@@ -132,7 +133,7 @@ class ImageEdit(Task[EditState]):
         if "image" in options or "instruction" in options:
             return self._begin(*self._asked(options, len(rng)), rng)
         if "index" in options:
-            problem = self._index(options["index"], len(rng))
+            problem = asked_index(options, len(rng), len(self.edits), self.device)
         return self._begin(self.edits[problem], problem, self.instructions[problem], self.phrases[problem], rng)
 
     def observe(self, state: EditState) -> Obs:
@@ -251,31 +252,13 @@ class ImageEdit(Task[EditState]):
         """What ``reset`` was handed: a picture and what to do with it."""
         if not {"image", "instruction"} <= set(options):
             raise ValueError("options must hold both 'image' and 'instruction', or 'index' alone")
-        image, texts = np.asarray(options["image"]), options["instruction"]
-        shape = (self.size, self.size, 3)
-        if image.shape not in (shape, (lanes, *shape)) or image.dtype != np.uint8:
-            raise ValueError(f"options['image'] must be uint8 {list(shape)}, got {image.dtype} {list(image.shape)}")
+        source, texts = asked_images("image", options, lanes, self.size, self.device), options["instruction"]
         texts = [texts] * lanes if isinstance(texts, str) else list(texts)
         if len(texts) != lanes or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"options['instruction'] must be one text or {lanes}, got {options['instruction']!r}")
-        source = torch.tensor(image, device=self.device).movedim(-1, -3).expand(lanes, -1, -1, -1)
         nowhere = torch.full((lanes,), -1, device=self.device)
         instruction = self.editor.tokens(texts)
         return Edit(source, source, torch.full_like(source[:, :1], 255), nowhere), nowhere, instruction, instruction
-
-    def _index(self, index: Any, lanes: int) -> Tensor:
-        problem = torch.as_tensor(index, dtype=torch.int64, device=self.device)
-        if problem.ndim > 1 or (problem.ndim == 1 and len(problem) != lanes):
-            raise ValueError(f"options['index'] must be one number or {lanes}, got shape {list(problem.shape)}")
-        if (problem < 0).any() or (problem >= len(self.edits)).any():
-            raise ValueError(f"options['index'] must lie in 0..{len(self.edits) - 1}, got {index}")
-        return problem.expand(lanes)
-
-
-def attention_size(unet: Any, latent: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the coarsest cross-attention of a UNet's way down: 16 x 16 of Stable Diffusion's 64 x 64."""
-    depth = sum("CrossAttn" in kind for kind in unet.config.down_block_types) - 1
-    return latent[0] >> depth, latent[1] >> depth
 
 
 def as_unit(image: Tensor) -> Tensor:

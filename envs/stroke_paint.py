@@ -15,6 +15,7 @@ from ..rewards.wgan import WGAN
 from ..simulators.renderers import make_renderer
 from ..simulators.targets import Scene, make_targets
 from .core import Obs, Options, Task, total
+from .options import asked_images, asked_index
 from .random import LaneRandom
 
 REWARDS = {  # by name: what of the guidance each looks at
@@ -208,20 +209,10 @@ class StrokePaint(Task[PaintState]):
             return Scene(target, everywhere, everywhere, self.ground.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(lanes, 4))
         if "index" not in options:
             return None
-        index = torch.as_tensor(options["index"], dtype=torch.int64, device=self.device)
-        if index.ndim > 1 or (index.ndim == 1 and len(index) != lanes):
-            raise ValueError(f"options['index'] must be one number or {lanes}, got shape {list(index.shape)}")
-        if (index < 0).any() or (index >= len(self.targets)).any():
-            raise ValueError(f"options['index'] must lie in 0..{len(self.targets) - 1}, got {options['index']}")
-        return self.targets[index.expand(lanes)]
+        return self.targets[asked_index(options, lanes, len(self.targets), self.device)]
 
     def _images(self, name: str, options: Options, lanes: int) -> Tensor:
-        """``options[name]``, one image or one a lane, as ``[lanes, 3, size, size]`` uint8."""
-        array = np.asarray(options[name])
-        shape = (self.size, self.size, 3)
-        if array.shape not in (shape, (lanes, *shape)) or array.dtype != np.uint8:
-            raise ValueError(f"options[{name!r}] must be uint8 {list(shape)}, got {array.dtype} {list(array.shape)}")
-        return torch.tensor(array, device=self.device).movedim(-1, -3).expand(lanes, -1, -1, -1)
+        return asked_images(name, options, lanes, self.size, self.device)
 
 
 def as_unit(image: Tensor) -> Tensor:

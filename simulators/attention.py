@@ -80,3 +80,9 @@ class AttentionRecorder:
         maps = aggregate([found.unflatten(2, self.size)], self.size)
         self._sum = maps if self._sum is None else self._sum + maps
         self._count += 1
+
+
+def attention_size(unet: Any, latent: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the coarsest cross-attention of a UNet's way down: 16 x 16 of Stable Diffusion's 64 x 64."""
+    depth = sum("CrossAttn" in kind for kind in unet.config.down_block_types) - 1
+    return latent[0] >> depth, latent[1] >> depth

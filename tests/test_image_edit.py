@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from retouch.envs.core import total
-from retouch.envs.image_edit import LIMIT, ImageEdit, attention_size
+from retouch.envs.image_edit import LIMIT, ImageEdit
 from retouch.envs.random import LaneRandom
 from retouch.envs.vector import TorchVectorEnv
 from retouch.rewards.attention import alignment
+from retouch.simulators.attention import attention_size
 from retouch.simulators.ddim import DDIM
 from retouch.simulators.editors import embedded_editor, load_editor, save_editor
 
