@@ -5,13 +5,13 @@ import signal
 
 import pytest
 import torch
-from retouch.simulators.edits import make_edits
 
 from retouch.benchmarks import editor_card, make_editor
 from retouch.benchmarks.checkpoint import read_tensors, write_tensors
 from retouch.benchmarks.editor_card import shares
 from retouch.benchmarks.make_editor import Trainer, make, train
 from retouch.simulators.editors import load_editor
+from retouch.simulators.edits import make_edits
 
 
 @pytest.fixture(autouse=True)
