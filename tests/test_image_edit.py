@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from retouch.agents.policies.diffusion import DiffusionPolicy
+from retouch.agents.ppo import PPO, PPOConfig
+from retouch.agents.rollout import rollouts
 from retouch.envs.core import total
 from retouch.envs.image_edit import LIMIT, ImageEdit
 from retouch.envs.random import LaneRandom
 from retouch.envs.vector import TorchVectorEnv
 from retouch.rewards.attention import alignment
+from retouch.simulators.adapters import add_adapter
 from retouch.simulators.attention import attention_size
 from retouch.simulators.ddim import DDIM
 from retouch.simulators.editors import embedded_editor, load_editor, save_editor
@@ -213,3 +217,29 @@ def test_rendering(make):
     assert shown.shape == (LANES, 128, 384, 3) and shown.dtype == torch.uint8
     assert torch.equal(shown[0, ::4, 256::4], state.target[0].permute(1, 2, 0))
     assert torch.equal(shown[0, :, 128:256], shown[0, :, 256:])
+
+
+def test_ddpo_is_a_configuration_of_ppo(make):
+    """A denoiser with an adapter plays the environment through the one rollout loop: ratios of 1, then a step."""
+    torch.manual_seed(0)
+    task = make(reward={"l1": -1.0}, steps=2, group=4)
+    add_adapter(task.editor, rank=2)
+    sampler, still = (DDIM(task.editor.schedule, 2, eta) for eta in (1.0, 0.0))
+    config = PPOConfig(lr=1e-6, clip=1e-3, epochs=1, minibatch=16, advantage="grouped", group="source", normalize=False)
+    agent = PPO(DiffusionPolicy(task.editor, sampler, still), config)
+    env = TorchVectorEnv(task, 8, autoreset_mode="SameStep", tensors="torch")
+    paths = rollouts(env, agent, steps=2, seed=0)
+    for _ in range(2):
+        path = next(paths)
+        batch = path.flatten()
+        advantage, _ = agent.advantage(path, agent.policy)
+        groups = advantage[0].view(2, 4)  # of lanes that edit one source
+        torch.testing.assert_close(groups.mean(1), torch.zeros(2), atol=1e-4, rtol=0)
+        torch.testing.assert_close(groups.std(1, correction=0), torch.ones(2), atol=1e-2, rtol=0)
+        with torch.no_grad():
+            before = agent.policy(batch.obs)[0].log_prob(batch.action)
+        torch.testing.assert_close(before, batch.extras["log_prob"], atol=1e-5, rtol=0)
+        metrics = agent.update(path)
+        assert metrics["kl"] == pytest.approx(0, abs=1e-5) and metrics["clip_fraction"] == 0
+    after = agent.policy(batch.obs)[0].log_prob(batch.action) - before
+    assert (after * advantage.flatten()).mean() > 0
