@@ -87,8 +87,9 @@ def watch(env: TorchVectorEnv, agent: Agent, seed: int, witness: Witness) -> Ten
 
 
 def summary(measured: Mapping[str, Tensor]) -> dict[str, Interval]:
-    """The mean of every metric and its bootstrap interval over the episodes."""
-    return {name: bootstrap(values.double().numpy()) for name, values in measured.items()}
+    """The mean of every metric and its bootstrap interval over the episodes of which it says something (not NaN)."""
+    told = {name: values[~values.isnan()].double().numpy() for name, values in measured.items()}
+    return {name: bootstrap(values) for name, values in told.items() if len(values)}
 
 
 def is_round(units: int) -> bool:

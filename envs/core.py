@@ -62,7 +62,7 @@ class Task(Generic[State]):
         raise NotImplementedError
 
     def metrics(self, state: State) -> dict[str, Tensor]:
-        """What a benchmark reports of a state, every value ``[B]``."""
+        """What a benchmark reports of a state, every value ``[B]``; NaN where one says nothing of an episode."""
         return {}
 
     def learn(self, obs: Obs) -> dict[str, float]:

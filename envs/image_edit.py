@@ -13,7 +13,7 @@ from ..rewards.pixel import clipped_mae, l1, l2, psnr, ssim
 from ..simulators.attention import AttentionRecorder, attention_size
 from ..simulators.ddim import DDIM
 from ..simulators.editors import load_editor
-from ..simulators.edits import Edit, make_edits
+from ..simulators.edits import KINDS, Edit, make_edits
 from .core import Obs, Options, Task
 from .options import asked_images, asked_index
 from .random import LaneRandom
@@ -32,6 +32,7 @@ class EditState:
     source: Tensor  # [B, 3, S, S] uint8
     target: Tensor  # [B, 3, S, S] uint8, what was asked for exactly, where it is known
     mask: Tensor  # [B, 1, S, S] uint8, 255 where the edit belongs
+    kind: Tensor  # [B] int64, place in KINDS, -1 where it is not known
     problem: Tensor  # [B] int64, place among the edits; -1 for what was handed to ``reset``
     instruction: Tensor  # [B, L] int64
     counts: Tensor  # [B, L] bool, the tokens whose attention counts
@@ -165,8 +166,7 @@ class ImageEdit(Task[EditState]):
     def metrics(self, state: EditState) -> dict[str, Tensor]:
         image, target, source = self.image(state), as_unit(state.target), as_unit(state.source)
         exact = self._check(image, state)
-        success = {"success": exact["exact"], "kept": exact["kept"], "done": exact["done"]} if exact else {}
-        return success | {
+        return self._by_kind(exact, state.kind) | {
             "l1": l1(image, target),
             "l2": l2(image, target),
             "psnr": psnr(image, target),
@@ -230,6 +230,13 @@ class ImageEdit(Task[EditState]):
             {"exact": found["done"] * found["kept"] * known} if found else {}
         )
 
+    def _by_kind(self, exact: Mapping[str, Tensor], kind: Tensor) -> dict[str, Tensor]:
+        if not exact:
+            return {}
+        success = exact["exact"]
+        apart = {f"success/{name}": torch.where(kind == i, success, torch.nan) for i, name in enumerate(KINDS)}
+        return {"success": success} | apart | {"kept": exact["kept"], "done": exact["done"]}
+
     def _begin(self, edit: Edit, problem: Tensor, instruction: Tensor, phrase: Tensor, rng: LaneRandom) -> EditState:
         latent = rng.normal(*(self.latent_space.shape or ()))
         blank = latent.new_zeros(len(latent), 1, *self.attention_size)
@@ -238,6 +245,7 @@ class ImageEdit(Task[EditState]):
             edit.source,
             edit.target,
             edit.mask,
+            edit.kind,
             problem,
             instruction,
             choose_tokens(self.tokens, instruction, self.special, phrase),

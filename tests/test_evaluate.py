@@ -180,3 +180,9 @@ def test_every_task_names_agents_that_can_play_it(task_id, small):
     task = make_task(task_id, environment(task_id, small))
     assert {"ppo", "reinforce"} <= set(agents(task)) and "random" in policies(task)
     assert agents(Counting()) == ["ppo", "reinforce", "ddpg"]  # it cannot imagine a step
+
+
+def test_a_metric_is_averaged_over_the_episodes_that_it_speaks_of():
+    nan = float("nan")
+    told = summary({"some": torch.tensor([1.0, nan, 3.0]), "none": torch.tensor([nan, nan])})
+    assert set(told) == {"some"} and told["some"].mean == 2.0

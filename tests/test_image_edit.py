@@ -16,6 +16,7 @@ from retouch.simulators.adapters import add_adapter
 from retouch.simulators.attention import attention_size
 from retouch.simulators.ddim import DDIM
 from retouch.simulators.editors import embedded_editor, load_editor, save_editor
+from retouch.simulators.edits import KINDS
 
 STEPS, LANES = 3, 4
 
@@ -108,6 +109,8 @@ def test_the_exact_answer_is_rewarded_at_the_end_alone(make):
     state, rewards = played(task, answer(task))
     torch.testing.assert_close(rewards, torch.tensor([[0.0], [0.0], [2.0]]).expand(3, LANES))
     told = task.metrics(state)
+    kinds = torch.stack([told[f"success/{name}"] for name in KINDS])
+    assert torch.equal(kinds.nan_to_num(-1).argmax(0), state.kind) and (kinds.isnan().sum(0) == 3).all()
     assert told["success"].tolist() == told["done"].tolist() == told["kept"].tolist() == [1.0] * LANES
     assert (told["l1"] < 1e-6).all() and (told["psnr"] > 90).all() and (told["source_l1"] > 0.001).all()
 
