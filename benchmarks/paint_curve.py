@@ -21,7 +21,8 @@ from rich.table import Table
 from torch import Tensor
 
 from ..agents.rollout import Agent
-from ..envs.stroke_paint import StrokePaint, as_unit
+from ..envs.core import as_unit
+from ..envs.stroke_paint import StrokePaint
 from ..envs.vector import TorchVectorEnv
 from ..rewards.pixel import l2
 from .checkpoint import write_text

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from ..agents.ddpg import DDPG, DDPGConfig, follow
 from ..agents.policies.resnet import ResNetActor, ResNetCritic
 from ..agents.rollout import Obs, rollouts
-from ..envs.stroke_paint import StrokePaint, as_unit
+from ..envs.core import as_unit
+from ..envs.stroke_paint import StrokePaint
 from ..envs.vector import TorchVectorEnv
 from ..simulators.neural_renderer import PublishedRenderer
 from .checkpoint import write_text

@@ -100,6 +100,11 @@ def total(terms: Mapping[str, Tensor]) -> Tensor:
     return torch.stack(list(terms.values())).sum(0)
 
 
+def as_unit(image: Tensor) -> Tensor:
+    """uint8 in {0, ..., 255} as float in [0, 1]; a float stays as it is."""
+    return image.float().div_(255) if image.dtype == torch.uint8 else image
+
+
 def make_task(task: Task | str, **options: Any) -> Task:
     """A task as it is, or built from its name ``module:Class`` within this package and its arguments.
 

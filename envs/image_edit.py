@@ -14,7 +14,7 @@ from ..simulators.attention import AttentionRecorder, attention_size
 from ..simulators.ddim import DDIM
 from ..simulators.editors import load_editor
 from ..simulators.edits import KINDS, Edit, make_edits
-from .core import Obs, Options, Task
+from .core import Obs, Options, Task, as_unit
 from .options import asked_images, asked_index
 from .random import LaneRandom
 
@@ -266,11 +266,6 @@ class ImageEdit(Task[EditState]):
         nowhere = torch.full((lanes,), -1, device=self.device)
         instruction = self.editor.tokens(texts)
         return Edit(source, source, torch.full_like(source[:, :1], 255), nowhere), nowhere, instruction, instruction
-
-
-def as_unit(image: Tensor) -> Tensor:
-    """uint8 in {0, ..., 255} as float in [0, 1]."""
-    return image.float().div_(255)
 
 
 def reward_weights(reward: str | Mapping[str, float]) -> dict[str, float]:

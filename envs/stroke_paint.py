@@ -14,7 +14,7 @@ from ..rewards.pixel import l2, l2_gain, masked_l2, psnr, ssim
 from ..rewards.wgan import WGAN
 from ..simulators.renderers import make_renderer
 from ..simulators.targets import Scene, make_targets
-from .core import Obs, Options, Task, total
+from .core import Obs, Options, Task, as_unit, total
 from .options import asked_images, asked_index
 from .random import LaneRandom
 
@@ -213,11 +213,6 @@ class StrokePaint(Task[PaintState]):
 
     def _images(self, name: str, options: Options, lanes: int) -> Tensor:
         return asked_images(name, options, lanes, self.size, self.device)
-
-
-def as_unit(image: Tensor) -> Tensor:
-    """uint8 in {0, ..., 255} as float in [0, 1]; a float stays as it is."""
-    return image.float().div_(255) if image.dtype == torch.uint8 else image
 
 
 def look(image: Tensor, mask: Tensor, window: Tensor) -> Tensor:

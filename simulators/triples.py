@@ -221,8 +221,8 @@ def _json(path: Path, kind: type) -> Any:
 def _tables(paths: Sequence[Path]) -> Triples:
     """The rows of MagicBrush's tables, as few in memory as can be."""
     try:
-        from pyarrow import ArrowInvalid  # type: ignore[import-not-found, import-untyped, unused-ignore]
-        from pyarrow.parquet import ParquetFile  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from pyarrow import ArrowInvalid
+        from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{paths[0]}: parquet files are read by pyarrow: pip install pyarrow") from error
     try:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from retouch.envs.core import as_unit
 from retouch.envs.random import LaneRandom
-from retouch.envs.stroke_paint import StrokePaint, as_unit
+from retouch.envs.stroke_paint import StrokePaint
 
 GUIDED = {"bilevel": True, "guidance": ["mask", "focus", "window"]}
 

@@ -5,9 +5,11 @@ import json
 import warnings
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from retouch.simulators import triples
 from retouch.simulators.datasets import hashed_split
@@ -178,8 +180,6 @@ def encoded(image):
 
 
 def test_magicbrush_as_on_the_hub(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
 
     def table(path, count):
         rows = [{"img_id": str(number), "turn_index": 1, "source_img": encoded(picture(number)),
