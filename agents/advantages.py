@@ -1,6 +1,7 @@
 """How much better than expected: the strategies of PPO and REINFORCE."""
 
 from collections import deque
+from hashlib import blake2b
 from typing import Any, Protocol
 
 import torch
@@ -39,16 +40,16 @@ class Grouped:
     """Each episode's return against those of its group, in deviations: no value is learned.
 
     Every step of an episode shares its advantage; a step whose episode does not end in the rollout has none (0).
-    Episodes whose observations ``key`` are equal form a group (no ``key``: all are one). With ``history`` a group
-    remembers so many returns across updates, DDPO's per-prompt statistics (Black et al., 2023, arXiv:2305.13301);
-    without, it is the group advantage of GRPO (Shao et al., 2024, arXiv:2402.03300). A group of fewer than ``least``
-    returns is measured by the mean and deviation of the whole rollout's.
+    Episodes whose observations ``key`` are equal form a group, several named as "source,instruction" (no ``key``: all
+    are one). With ``history`` a group remembers so many returns across updates, DDPO's per-prompt statistics (Black et
+    al., 2023, arXiv:2305.13301); without, it is the group advantage of GRPO (Shao et al., 2024, arXiv:2402.03300). A
+    group of fewer than ``least`` returns is measured by the mean and deviation of the whole rollout's.
     """
 
     EPSILON = 1e-6  # added to the deviation, as in DDPO
 
     def __init__(self, key: str = "", history: int = 0, least: int = 1):
-        self.key, self.history, self.least = key, history, least
+        self.keys, self.history, self.least = key.split(",") if key else [], history, least
         self.past: dict[bytes, deque[float]] = {}
 
     @torch.no_grad()
@@ -71,9 +72,14 @@ class Grouped:
         self.past = {name: deque(returns, self.history) for name, returns in saved["past"].items()}
 
     def _names(self, rollout: Transition, began: Tensor) -> list[bytes]:
-        if not self.key:
-            return [b""] * int(began.sum())
-        return [row.tobytes() for row in rollout.obs[self.key].transpose(0, 1)[began.T].cpu().numpy()]
+        """What the group of each episode is remembered by, a digest: pictures would fill the memory."""
+        if missing := [key for key in self.keys if key not in rollout.obs]:
+            raise ValueError(f"no observation {missing[0]!r} to group by: there is {', '.join(rollout.obs)}")
+        digests = [blake2b(digest_size=16) for _ in range(int(began.sum()))]
+        for key in self.keys:
+            for digest, row in zip(digests, rollout.obs[key].transpose(0, 1)[began.T].cpu().numpy(), strict=True):
+                digest.update(row.tobytes())
+        return [digest.digest() for digest in digests]
 
     def _score(self, returns: Tensor, names: list[bytes]) -> Tensor:
         groups: dict[bytes, list[float]] = {}
