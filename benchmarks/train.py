@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..agents.average import Average
 from ..agents.rollout import Agent, Metrics, Transition, rollouts
 from ..envs.core import Task
 from ..envs.vector import TorchVectorEnv
@@ -21,7 +22,7 @@ from .checkpoint import latest, random_state, read_tensors, save, set_random_sta
 from .evaluate import film, play
 from .logs import Log, write_filmstrip
 from .plan import Plan
-from .recipes import build_agent, make_task, unseen
+from .recipes import build_agent, export, make_task, unseen
 
 FILMED = 4  # episodes on a filmstrip
 AGENT_FILE = "agent.pt"  # what acting needs; the checkpoints hold what going on needs as well
@@ -51,7 +52,7 @@ class Training:
         torch.manual_seed(plan.run.seed)
         task = make_task(plan.task, plan.env, plan.run.device)
         eval_task = make_task(plan.task, unseen(plan.env), plan.run.device)
-        eval_task.learned = task.learned  # a reward that is learned is learned once
+        eval_task.share(task)  # what is learned of it is learned once
         env = TorchVectorEnv(task, plan.run.num_envs, autoreset_mode="SameStep", tensors="torch")
         env.reset(seed=plan.run.seed)
         return cls(env, eval_task, build_agent(plan.agent, task, plan.policy, plan.learner))
@@ -129,8 +130,9 @@ def keep(training: Training, folder: Path, update: int, count: int) -> None:
     """Write the checkpoint of ``update`` and, beside it, the small file that acting needs."""
     saved = training.state_dict()
     parts = saved["agent"].items()
-    networks = {name: part for name, part in parts if isinstance(getattr(training.agent, name), nn.Module)}
+    networks = {name: part for name, part in parts if isinstance(getattr(training.agent, name), nn.Module | Average)}
     write_tensors(folder / AGENT_FILE, {"update": update, "agent": networks, "learned": saved["learned"]})
+    export(training.agent, folder)
     save(folder / "checkpoints", update, {"update": update} | saved, count)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib import import_module
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import gymnasium as gym
 import torch
@@ -68,6 +68,10 @@ class Task(Generic[State]):
     def learn(self, obs: Obs) -> dict[str, float]:
         """Fit what of the reward is learned, on observations ``[N, ...]`` that followed a step; its metrics."""
         return {}
+
+    def share(self, other: Self) -> None:
+        """Take over what training changes from ``other``, the same task on other episodes."""
+        self.learned = other.learned
 
     def render(self, state: State) -> Tensor:
         """``[B, H, W, 3]`` uint8, what a person should see of each episode."""
