@@ -178,27 +178,6 @@ def test_a_problem_by_its_number_and_a_picture_of_ones_own(make):
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"index": 40}, r"must lie in 0\.\.39"),
-        ({"index": [0, 1]}, "one number or 4"),
-        ({"image": np.zeros((32, 32, 3), np.uint8)}, "both 'image' and 'instruction'"),
-        ({"image": np.zeros((32, 32, 4), np.uint8), "instruction": "remove the red circle"}, r"uint8 \[32, 32, 3\]"),
-        ({"image": np.zeros((32, 32, 3), np.uint8), "instruction": ["a"]}, "one text or 4"),
-    ],
-)
-def test_what_cannot_be_asked(make, options, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        make().initial(lanes(), options)
-
-
-def test_an_instruction_in_other_words_says_what_can_be_said(make):
-    image = np.zeros((32, 32, 3), np.uint8)
-    with pytest.raises(ValueError, match="fluffier"):
-        make().initial(lanes(), {"image": image, "instruction": "make it fluffier"})
-
-
-@pytest.mark.parametrize(
     ("settings", "complaint"),
     [
         ({"control": "pixels"}, "control must be one of latent, noise, guidance, got 'pixels'"),
