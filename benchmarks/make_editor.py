@@ -13,12 +13,13 @@ from torch import Tensor
 from ..simulators.ddim import DDIM
 from ..simulators.edit_language import tokens
 from ..simulators.editor import Editor
-from ..simulators.editors import WEIGHTS, embedded_editor, save_editor
+from ..simulators.editors import SHIPPED, embedded_editor, save_editor
 from ..simulators.edits import make_edits
 from .checkpoint import random_state, read_tensors, set_random_state, write_tensors, write_text
 from .editor_card import Table, card, measure, sampler, shares
 from .train import interruption
 
+WHOLE, HALFWAY = SHIPPED["shipped"], SHIPPED["half-trained"]
 PROBLEMS = 1 << 18  # about as many as are seen in an hour: few are seen twice
 PROBE, TEST = 128, 1024  # held-out problems on which success is told on the way, and measured in the end
 BATCH = 64
@@ -27,12 +28,15 @@ WARM_UP = 200  # updates
 AVERAGE = 0.999  # of the past, in the weights that are kept
 DROPPED = 0.05  # of each: the instruction alone, both, the source alone; as InstructPix2Pix
 EDITED = 4.0  # weight of an error where the edit belongs: elsewhere copying nearly does
+HALF = 0.6  # of the probe, solved by the editor that is kept as half-trained
 SKEW = 3.0  # of times towards noise: below about t = 860 the latent gives away what was asked for
 EVERY = 300.0  # seconds between checkpoints, each with its probe
 
 
-def make(out: str | Path = WEIGHTS.parent, minutes: float = 60.0, seed: int = 0) -> Table:
+def make(out: str | Path = WHOLE.parent, minutes: float = 60.0, seed: int = 0) -> Table:
     """Train for `minutes`; write `editor.safetensors` and its card `editor.md` into `out`; return the card's table.
+
+    On the way, the first editor that solves HALF of the held-out probe is kept as `editor-half.safetensors`.
 
     Interrupted, by Ctrl-C or otherwise, it goes on where it was. How many updates fit into the minutes depends on the
     machine.
@@ -40,9 +44,8 @@ def make(out: str | Path = WEIGHTS.parent, minutes: float = 60.0, seed: int = 0)
     out = Path(out)
     checkpoint = out / "editor.partial.pt"
     trainer = train(minutes, seed, checkpoint)
+    keep(trainer, out / WHOLE.name)
     editor, threads = trainer.averaged(), torch.get_num_threads()
-    facts = {"minutes": minutes, "seed": seed, "updates": trainer.updates, "threads": threads}
-    save_editor(editor, out / WEIGHTS.name, {name: str(value) for name, value in facts.items()})
     table = measure(editor, TEST)
     number = sum(weight.numel() for weight in editor.parameters())
     training = (
@@ -67,7 +70,7 @@ class Trainer:
         self.probe = make_edits(f"embedded:{PROBE}", split="test", seed=seed)
         self.tokens = tokens(self.problems.instructions)
         self.nothing = tokens([""])
-        self.editor = embedded_editor().train()
+        self.editor = embedded_editor().train().to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.editor).requires_grad_(False)
         self.ddim = DDIM(self.editor.schedule, steps=10)
         whole = DDIM(self.editor.schedule, steps=1000)  # its tables are the schedule itself
@@ -146,8 +149,10 @@ def train(minutes: float, seed: int, checkpoint: Path) -> Trainer:
             trainer.seconds += time.monotonic() - start
             stop, due = interrupted(), trainer.seconds >= min(budget, saved + EVERY)
             if due:
-                saved = trainer.seconds
+                saved, before = trainer.seconds, trainer.success
                 trainer.try_out()
+                if before < HALF <= trainer.success:
+                    keep(trainer, checkpoint.with_name(HALFWAY.name))
             if due or stop:
                 write_tensors(checkpoint, trainer.state_dict())
             if due or stop or trainer.updates % 50 == 0:
@@ -156,6 +161,12 @@ def train(minutes: float, seed: int, checkpoint: Path) -> Trainer:
                 print(f"editor: kept in {checkpoint}; the same command goes on", flush=True)
                 raise KeyboardInterrupt
     return trainer
+
+
+def keep(trainer: Trainer, path: Path) -> None:
+    """Write the averaged editor, and how it was made."""
+    facts = {"seed": trainer.seed, "updates": trainer.updates, "seconds": round(trainer.seconds)}
+    save_editor(trainer.averaged(), path, {name: str(value) for name, value in facts.items()})
 
 
 def progress(trainer: Trainer, budget: float) -> str:

@@ -17,6 +17,7 @@ import torch
 from .. import __version__
 from .checkpoint import write_text
 from .config import grouped, override
+from .presets import preset
 from .recipes import PolicyConfig, check, defaults, environment, learner, make_task, pick_device
 
 FILE = "config.json"
@@ -73,16 +74,18 @@ class Plan:
         write_text(folder / FILE, json.dumps(settings, indent=2) + "\n")
 
 
-def plan_run(task: str, agent: str, settings: Sequence[str] = ()) -> Plan:
+def plan_run(task: str, agent: str, settings: Sequence[str] = (), published: str = "") -> Plan:
     """The run that a command line asks for: bare keys are the run's, ``env.``, ``agent.`` and ``policy.`` the parts'.
 
-    Raises ValueError for an unknown task, agent or key, a wrong type, an impossible value, and an agent that cannot
-    play the task.
+    ``published`` names a preset, which ``settings`` amend. Raises ValueError for an unknown task, agent, preset or
+    key, a wrong type, an impossible value, and an agent that cannot play the task.
     """
-    env = environment(task, grouped(settings, GROUPS)["env"])
-    usual = defaults(task, env)
+    before = preset(published, task, agent)
+    env = environment(task, grouped(before, GROUPS)["env"] | grouped(settings, GROUPS)["env"])
+    usual = defaults(task, agent, env)
     run, config = override(RunConfig(), usual["run"]), override(learner(agent).config(), usual["agent"])
-    plan = amended(Plan(task, agent, run, env, config, PolicyConfig()), settings)
+    plan = Plan(task, agent, run, env, config, override(PolicyConfig(), usual["policy"]))
+    plan = amended(amended(plan, before), settings)
     plan = replace(plan, run=replace(plan.run, device=pick_device(plan.run.device)))
     check(agent, make_task(task, env, plan.run.device), plan.policy)
     return plan

@@ -21,11 +21,14 @@ from ..agents.ppo import PPO, PPOConfig
 from ..agents.reinforce import Reinforce, ReinforceConfig
 from ..agents.rollout import Agent, Obs
 from ..envs.core import Task
+from ..envs.image_edit import ImageEdit
 from ..envs.stroke_paint import StrokePaint
+from . import denoisers
 from .config import arguments, hint, settable
 from .policies import BestColour, Fixed, Random
 
 Settings = Mapping[str, Any]
+Defaults = dict[str, dict[str, Any]]
 PAINTER_WEIGHTS = Path(__file__).parents[1] / "agents" / "weights" / "painter.safetensors"
 
 
@@ -33,7 +36,15 @@ PAINTER_WEIGHTS = Path(__file__).parents[1] / "agents" / "weights" / "painter.sa
 class PolicyConfig:
     """The networks of an agent that learns."""
 
-    network: Literal["standard", "resnet"] = "standard"
+    network: Literal["standard", "resnet", "denoiser"] = "standard"
+    rank: int = 4  # of a denoiser's adapter (LoRA)
+    alpha: float = 0.0  # the adapter's weight is alpha / rank; 0: as rank
+    full: bool = False  # the whole denoiser learns, not an adapter alone
+    cfg: Literal["full", "detach", "none"] = "none"  # guidance within a denoiser's policy, and what of it learns
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 0:
+            raise ValueError(f"policy.rank must be at least 1 and alpha not negative, got {self.rank}, {self.alpha}")
 
 
 @runtime_checkable
@@ -69,6 +80,8 @@ def check(name: str, task: Task, policy: PolicyConfig) -> None:
         raise ValueError(f"{name} has no network {policy.network}: there is {', '.join(known.networks)}")
     if policy.network == "resnet" and not isinstance(task, StrokePaint):
         raise ValueError("policy.network=resnet is for painting: take standard")
+    if policy.network == "denoiser" and (lacking := denoisers.lacks(task)):
+        raise ValueError(f"policy.network=denoiser cannot play this task: {lacking}")
 
 
 def agents(task: Task) -> list[str]:
@@ -78,7 +91,7 @@ def agents(task: Task) -> list[str]:
 
 def policies(task: Task) -> dict[str, Callable[[Task], Agent]]:
     """The policies of ``task`` that need no run, by name."""
-    return EVERYWHERE | (PAINTERS if isinstance(task, StrokePaint) else {})
+    return EVERYWHERE | next((named for kind, named in NAMED.items() if isinstance(task, kind)), {})
 
 
 def task_class(name: str) -> Callable[..., Task]:
@@ -125,14 +138,22 @@ def build_agent(name: str, task: Task, policy: PolicyConfig, config: Any) -> Age
     return learner(name).build(task, policy, config)
 
 
-def defaults(name: str, env: Settings) -> dict[str, dict[str, Any]]:
-    """What suits the task better than the general defaults: settings of the ``run`` and of the ``agent``."""
-    return DEFAULTS[name](env)
+def defaults(name: str, agent: str, env: Settings) -> Defaults:
+    """What suits the task better than the general defaults, of the ``run``, the ``agent`` and the ``policy``."""
+    return {"run": {}, "agent": {}, "policy": {}} | DEFAULTS[name](agent, env)
 
 
-def painting(env: Settings) -> dict[str, dict[str, Any]]:
+def painting(agent: str, env: Settings) -> Defaults:
     """Whole episodes, and Learning to Paint's discount of 0.95 a stroke (Huang et al., ICCV 2019)."""
     return {"run": {"rollout": env["steps"]}, "agent": {"gamma": 0.95 ** env["strokes"]}}
+
+
+def editing(agent: str, env: Settings) -> Defaults:
+    """Whole episodes, judged beside those that begin alike; the editor itself is the policy where it can be."""
+    run = {"rollout": env["steps"], "num_envs": 64}
+    if env["control"] == "guidance" or agent not in DENOISING:
+        return {"run": run, "agent": {"gamma": 1.0}}
+    return {"run": run, "agent": DENOISING[agent], "policy": {"network": "denoiser"}}
 
 
 def anything(task: Task) -> str | None:
@@ -148,11 +169,17 @@ def imaginable(task: Task) -> str | None:
 
 
 def ppo(task: Task, policy: PolicyConfig, config: PPOConfig) -> Agent:
-    return PPO(StandardPolicy(task.observation_space, task.action_space).to(task.device), config)
+    return PPO(stochastic(task, policy), config)
 
 
 def reinforce(task: Task, policy: PolicyConfig, config: ReinforceConfig) -> Agent:
-    return Reinforce(StandardPolicy(task.observation_space, task.action_space).to(task.device), config)
+    return Reinforce(stochastic(task, policy), config)
+
+
+def stochastic(task: Task, policy: PolicyConfig) -> nn.Module:
+    if policy.network == "denoiser":
+        return denoisers.policy(task, policy.rank, policy.alpha, policy.full, policy.cfg)
+    return StandardPolicy(task.observation_space, task.action_space).to(task.device)
 
 
 def ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
@@ -171,6 +198,15 @@ def model_ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
     actor = make_actor(task.observation_space, box).to(task.device)
     critic = make_critic(task.observation_space).to(task.device)
     return DDPG(actor, critic, config, model=task.imagine, action_space=box)
+
+
+def export(agent: Agent, folder: Path) -> None:
+    """Write what other programs can read of ``agent`` into ``folder``: the adapter of a denoiser as ``lora``."""
+    if isinstance(agent, PPO):
+        with agent.average.applied():
+            denoisers.export(agent.policy, folder / "lora")
+    elif isinstance(agent, Reinforce):
+        denoisers.export(agent.policy, folder / "lora")
 
 
 def painter(task: Task, weights: Path = PAINTER_WEIGHTS) -> Agent:
@@ -205,8 +241,8 @@ def named_policy(name: str, task: Task) -> Agent:
 
 
 AGENTS = {
-    "ppo": Learner(PPOConfig, ppo, anything),
-    "reinforce": Learner(ReinforceConfig, reinforce, anything),
+    "ppo": Learner(PPOConfig, ppo, anything, ("standard", "denoiser")),
+    "reinforce": Learner(ReinforceConfig, reinforce, anything, ("standard", "denoiser")),
     "ddpg": Learner(DDPGConfig, ddpg, continuous, ("standard", "resnet")),
     "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable, ("standard", "resnet")),
 }
@@ -216,4 +252,13 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] =
 }
 EVERYWHERE: dict[str, Callable[[Task], Agent]] = {"random": Random}
 PAINTERS: dict[str, Callable[[Task], Agent]] = {"shipped": painter, "best-colour": BestColour}
-DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting}
+EDITORS: dict[str, Callable[[Task], Agent]] = {
+    "shipped": denoisers.Reference, "reference": denoisers.Reference, "copy": denoisers.Copy
+}  # fmt: skip
+NAMED: dict[type, dict[str, Callable[[Task], Agent]]] = {StrokePaint: PAINTERS, ImageEdit: EDITORS}
+GROUPED = {"group": "source,instruction", "lr": 3e-4}
+DENOISING: dict[str, dict[str, Any]] = {
+    "ppo": GROUPED | {"advantage": "grouped", "normalize": False, "advantage_clip": 5.0},
+    "reinforce": GROUPED | {"baseline": "group"},
+}
+DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting, "ImageEdit-v0": editing}

@@ -9,13 +9,15 @@ from .plan import FILE, Plan, amended, plan_run, read_plan
 from .recipes import pick_device
 
 
-def open_run(task: str, agent: str, settings: Sequence[str], out: Path | None, resume: bool) -> tuple[Plan, Path]:
+def open_run(
+    task: str, agent: str, settings: Sequence[str], out: Path | None, resume: bool, published: str = ""
+) -> tuple[Plan, Path]:
     """The plan to carry out and the folder to do it in, by default ``runs/TASK/AGENT/seedN``.
 
     Raises ValueError for settings that are not in order, and where a run stands in the way (one that has checkpoints
     is never begun anew), is missing, is another or is finished.
     """
-    plan = plan_run(task, agent, settings)
+    plan = plan_run(task, agent, settings, published)
     folder = out or plan.default_folder()
     checkpoint = latest(folder / "checkpoints")
     if not resume:

@@ -17,6 +17,10 @@ class Codec(Protocol):
         """The code by which an editor is told its source."""
         ...
 
+    def noiseless(self, image: Tensor) -> Tensor:
+        """The latent of which `image` is the picture."""
+        ...
+
     def decode(self, latent: Tensor) -> Tensor:
         """The picture of a latent that has been denoised."""
         ...
@@ -30,6 +34,9 @@ class PixelCodec(nn.Module):
 
     def encode(self, image: Tensor) -> Tensor:
         return F.pixel_unshuffle(2 * image - 1, self.factor)
+
+    def noiseless(self, image: Tensor) -> Tensor:
+        return self.encode(image)
 
     def decode(self, latent: Tensor) -> Tensor:
         return (F.pixel_shuffle(latent, self.factor) / 2 + 0.5).clamp(0, 1)
@@ -49,6 +56,9 @@ class VAECodec(nn.Module):
 
     def encode(self, image: Tensor) -> Tensor:
         return self.vae.encode((2 * image - 1).to(self.vae.dtype)).latent_dist.mode().float()
+
+    def noiseless(self, image: Tensor) -> Tensor:
+        return self.encode(image) * self.vae.config.scaling_factor
 
     def decode(self, latent: Tensor) -> Tensor:
         latent = (latent / self.vae.config.scaling_factor).to(self.vae.dtype)

@@ -17,7 +17,10 @@ from .edit_scenes import SIZE
 from .editor import Editor
 from .files import whole
 
-WEIGHTS = Path(__file__).parent / "weights" / "editor.safetensors"
+SHIPPED = {
+    "shipped": Path(__file__).parent / "weights" / "editor.safetensors",
+    "half-trained": Path(__file__).parent / "weights" / "editor-half.safetensors",
+}
 PIPELINE = "StableDiffusionInstructPix2PixPipeline"
 WIDTHS = (48, 96)
 TEXT_WIDTH = 64
@@ -62,15 +65,16 @@ def load_editor(
     attention_slicing: bool = False,
     safety_checker: bool = False,
 ) -> Editor:
-    """The editor `name`, frozen: `shipped`, the path of a `.safetensors` file that `save_editor` wrote, or a
+    """The editor `name`, frozen: `shipped`; `half-trained`, the same one in the middle of its training, which leaves
+    much to learn; the path of a `.safetensors` file that `save_editor` wrote; or a
     `StableDiffusionInstructPix2PixPipeline` by its name on the hub (`timbrooks/instruct-pix2pix`) or its folder.
 
     `attention_slicing` (slower, in less memory) and `safety_checker` (flagged pictures come out black) are those of a
     pipeline. Raises ValueError where there is no such editor, where it is another kind of pipeline, and where its
     files cannot be read; FileNotFoundError where a file of weights is missing.
     """
-    if name == "shipped" or name.endswith(".safetensors"):
-        editor = _read(WEIGHTS if name == "shipped" else Path(name))
+    if name in SHIPPED or name.endswith(".safetensors"):
+        editor = _read(SHIPPED.get(name, Path(name)))
     else:
         editor = _load_pipeline(name, attention_slicing, safety_checker)
     return editor.requires_grad_(False).eval().to(device, dtype)
@@ -142,7 +146,7 @@ def _check_kind(name: str, pipeline: Any) -> None:
         config = pipeline.load_config(name)
     except OSError as error:
         raise ValueError(
-            f"no editor {name!r}: neither `shipped`, nor a .safetensors file, nor a folder with a model_index.json, "
+            f"no editor {name!r}: neither {' nor '.join(SHIPPED)}, nor a .safetensors file, nor a folder with a model_index.json, "
             f"nor a pipeline of the hub that is on this machine or can be reached; to fetch it, {_how_to_fetch(name)}"
         ) from error
     if config.get("_class_name") != PIPELINE:
