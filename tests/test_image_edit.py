@@ -207,7 +207,8 @@ def test_ddpo_is_a_configuration_of_ppo(make):
     task = make(reward={"l1": -1.0}, steps=2, group=4)
     add_adapter(task.editor, rank=2)
     sampler, still = (DDIM(task.editor.schedule, 2, eta) for eta in (1.0, 0.0))
-    config = PPOConfig(lr=1e-6, clip=1e-3, epochs=1, minibatch=16, advantage="grouped", group="source", normalize=False)
+    grouped = {"advantage": "grouped", "group": "source,instruction", "normalize": False}
+    config = PPOConfig(lr=1e-6, clip=1e-3, epochs=1, minibatch=16, **grouped)
     agent = PPO(DiffusionPolicy(task.editor, sampler, still), config)
     env = TorchVectorEnv(task, 8, autoreset_mode="SameStep", tensors="torch")
     paths = rollouts(env, agent, steps=2, seed=0)
@@ -215,7 +216,7 @@ def test_ddpo_is_a_configuration_of_ppo(make):
         path = next(paths)
         batch = path.flatten()
         advantage, _ = agent.advantage(path, agent.policy)
-        groups = advantage[0].view(2, 4)  # of lanes that edit one source
+        groups = advantage[0].view(2, 4)  # of lanes that got one problem
         torch.testing.assert_close(groups.mean(1), torch.zeros(2), atol=1e-4, rtol=0)
         torch.testing.assert_close(groups.std(1, correction=0), torch.ones(2), atol=1e-2, rtol=0)
         with torch.no_grad():
