@@ -1,7 +1,7 @@
 """The whole contract between agents and environments: a transition, an agent, and the loops that join them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 Obs = dict[str, Tensor]
 Metrics = dict[str, float]
+TERM = "reward/"  # begins the names of the reward's terms in an environment's info
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Transition:
     terminated: Tensor  # bool: the task ended, nothing follows
     truncated: Tensor  # bool: the clock ended, value remains in next_obs
     extras: dict[str, Tensor]  # what Agent.act returned beside the action, untouched
+    terms: dict[str, Tensor] = field(default_factory=dict)  # of which the reward is the sum, where they are told
 
     @property
     def done(self) -> Tensor:
@@ -46,12 +48,19 @@ class Transition:
         """``[T, B, ...] -> [T * B, ...]``."""
         return self.map(lambda x: x.flatten(0, 1))
 
+    def take(self, rows: Tensor) -> "Transition":
+        """Those ``rows`` ``[N]`` of what ``flatten`` gives, without flattening it all."""
+        lanes = self.reward.shape[1]
+        return self[rows // lanes, rows % lanes]
+
     @classmethod
     def stack(cls, steps: list["Transition"]) -> "Transition":
-        """T steps ``[B, ...]`` to one rollout ``[T, B, ...]``."""
+        """T steps ``[B, ...]`` to one rollout ``[T, B, ...]``; what is one tensor in all of them is not copied."""
 
         def join(xs: list) -> Any:
-            return {k: torch.stack([x[k] for x in xs]) for k in xs[0]} if isinstance(xs[0], dict) else torch.stack(xs)
+            if isinstance(xs[0], dict):
+                return {k: join([x[k] for x in xs]) for k in xs[0]}
+            return xs[0].expand(len(xs), *xs[0].shape) if all(x is xs[0] for x in xs) else torch.stack(xs)
 
         return cls(**{f.name: join([getattr(s, f.name) for s in steps]) for f in fields(cls)})
 
@@ -86,7 +95,7 @@ def rollouts(
     """Step ``env`` with ``agent`` for ever, yielding ``[steps, num_envs]`` at a time: the only loop that trains.
 
     ``env`` speaks tensors and resets within the step (``envs.tensors.as_tensors``). ``start`` is the observation to
-    go on from; without it the environment is reset with ``seed``.
+    go on from; without it the environment is reset with ``seed``. Raises ValueError for a reward that is not finite.
     """
     obs = env.reset(seed=seed)[0] if start is None else start
     while True:
@@ -94,9 +103,36 @@ def rollouts(
         for _ in range(steps):
             action, extras = agent.act(obs)
             next_obs, reward, terminated, truncated, info = env.step(action)
-            path.append(Transition(obs, action, reward, info.get("final_obs", next_obs), terminated, truncated, extras))
+            last, terms = info.get("final_obs", next_obs), reward_terms(info)
+            path.append(Transition(obs, action, reward, last, terminated, truncated, extras, terms))
             obs = next_obs
-        yield Transition.stack(path)
+        rollout = Transition.stack(path)
+        require_finite(rollout)
+        yield rollout
+
+
+def reward_terms(info: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The reward's terms by name, ``[B]``: of lanes that go on and of lanes that ended, 0 where the other tells."""
+    found: dict[str, Tensor] = {}
+    for part in (info, info.get("final_info", {})):
+        for name, value in part.items():
+            if name.startswith(TERM) and isinstance(value, Tensor):
+                name = name.removeprefix(TERM)
+                found[name] = found[name] + value if name in found else value
+    return found
+
+
+def require_finite(rollout: Transition) -> None:
+    """Raise ValueError for a reward that is not finite, which would leave no weight of an agent so."""
+    wrong = (~rollout.reward.isfinite()).nonzero().tolist()
+    if wrong:
+        step, lane = wrong[0]
+        terms = [name for name, value in rollout.terms.items() if not value[step, lane].isfinite()]
+        raise ValueError(
+            f"the reward of environment {lane} in step {step} of the rollout is {rollout.reward[step, lane].item()}"
+            + f", by its term {' and '.join(terms)}" * bool(terms)
+            + f" ({len(wrong)} of {rollout.reward.numel()} rewards are not finite): nothing can be learned from that"
+        )
 
 
 def evaluate(env: VectorEnv, agent: Agent, seed: int = 0, probe: Callable[[int], None] | None = None) -> Tensor:
