@@ -62,6 +62,15 @@ def timm() -> ModuleType:
     return _after_torchvision("timm")
 
 
+def bitsandbytes() -> ModuleType:
+    """Return bitsandbytes, which we do not install; ImportError says how to."""
+    try:
+        return importlib.import_module("bitsandbytes")
+    except ImportError as error:
+        raise ImportError("an optimiser in 8 bits needs bitsandbytes: pip install bitsandbytes, "
+                          "or leave it in 32 bits (eight_bit=false)") from error
+
+
 def _after_torchvision(name: str) -> ModuleType:
     torchvision()
     return importlib.import_module(name)

@@ -1,60 +1,53 @@
 """REINFORCE (Williams, 1992): Monte-Carlo returns of the episodes that end inside the rollout, and a baseline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from .advantages import Grouped
-from .checks import require_fraction, require_not_negative, require_one_of, require_positive
+from .checks import require_fraction, require_one_of
 from .metrics import averages
+from .policy_gradient import PolicyGradient, PolicyGradientConfig, as_extras
 from .returns import monte_carlo
-from .rollout import Agent, Metrics, Obs, Transition
+from .rollout import Metrics, Obs, Transition
 
 BASELINES = ("mean", "value", "group", "none")
 
 
 @dataclass(frozen=True)
-class ReinforceConfig:
-    lr: float = 1e-3
+class ReinforceConfig(PolicyGradientConfig):
     gamma: float = 1.0
     baseline: str = "mean"  # of the rollout's returns; the policy's "value", fitted to them; a "group"'s; or "none"
-    group: str = ""  # the observation that the episodes of a group share; "": all are one group
-    history: int = 0  # returns that a group remembers across updates
-    least: int = 1  # returns without which a group is measured by the whole rollout's
-    value_coef: float = 0.5
-    entropy_coef: float = 0.0
 
     def __post_init__(self) -> None:
-        require_positive(self, "lr", "least")
-        require_not_negative(self, "value_coef", "entropy_coef", "history")
+        super().__post_init__()
         require_fraction(self, "gamma")
         require_one_of(self, "baseline", BASELINES)
 
 
-class Reinforce(Agent):
+class Reinforce(PolicyGradient):
     """``policy(obs)`` returns a distribution over actions and a value ``[B]``, which only its baseline uses.
 
     With the baseline of a group, returns count in its deviations: DDPO's score-function estimator (Black et al.,
-    2023, arXiv:2305.13301). ``update`` takes one gradient step. It raises ValueError where no episode ends inside the
-    rollout.
+    2023, arXiv:2305.13301). ``update`` takes one gradient step, of all its minibatches together. It raises ValueError
+    where no episode ends inside the rollout.
     """
 
-    checkpointed: tuple[str, ...] = ("policy", "optimizer")
+    config: ReinforceConfig
 
     def __init__(self, policy: nn.Module, config: ReinforceConfig | None = None):
-        self.policy, self.config = policy, config or ReinforceConfig()
-        learned = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(learned, lr=self.config.lr, fused=True)
+        super().__init__(policy, config or ReinforceConfig())
         self.grouped = Grouped(self.config.group, self.config.history, self.config.least)
         if self.config.history:
             self.checkpointed += ("grouped",)
 
     @torch.no_grad()
     def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
-        distribution, _ = self.policy(obs)
-        return (distribution.sample() if explore else distribution.mode), {}
+        derived = self._derived(obs)
+        distribution, _ = self.policy(obs | derived)
+        return (distribution.sample(), as_extras(derived)) if explore else (distribution.mode, {})
 
     def update(self, rollout: Transition) -> Metrics:
         returns, known = monte_carlo(rollout.reward, rollout.done, self.config.gamma)
@@ -63,25 +56,34 @@ class Reinforce(Agent):
                 f"no episode ends within the rollout of {len(rollout)} steps: REINFORCE needs whole episodes, "
                 "make rollouts at least one episode long"
             )
-        score = self.grouped(rollout, self.policy)[0] if self.config.baseline == "group" else torch.zeros_like(returns)
-        loss, metrics = self._loss(rollout[known], returns[known], score[known])
+        advantage = self._advantage(rollout, returns, known).flatten()
+        rows = self._drawn(rollout).flatten()
+        rows = rows[known.flatten()[rows]]
+        if not len(rows):
+            raise ValueError("no step to learn from: window or share leave out all that precedes an episode's end")
+        kept, returns, metrics = replace(rollout, next_obs={}), returns.flatten(), []
         self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return averages([metrics])
+        for part in rows.split(self.config.minibatch or len(rows)):
+            loss, measured = self._loss(kept.take(part), returns[part], advantage[part])
+            (loss * len(part) / len(rows)).backward()
+            metrics.append(measured)
+        self._step()
+        return averages(metrics)
 
-    def _loss(self, batch: Transition, returns: Tensor, score: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, batch: Transition, returns: Tensor, advantage: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
-        distribution, value = self.policy(batch.obs)
-        advantage = {
-            "mean": returns - returns.mean(),
-            "value": returns - value.detach(),
-            "group": score,
-            "none": returns,
-        }
-        policy_loss = -(distribution.log_prob(batch.action) * advantage[config.baseline]).mean()
+        distribution, value = self.policy(self._shown(batch))
+        if config.baseline == "value":
+            advantage = returns - value.detach()
+        policy_loss = -(distribution.log_prob(batch.action) * self._bounded(advantage)).mean()
         entropy, value_loss = distribution.entropy().mean(), mse_loss(value, returns)
         loss = policy_loss - config.entropy_coef * entropy
         if config.baseline == "value":
             loss = loss + config.value_coef * value_loss
         return loss, {"policy_loss": policy_loss, "entropy": entropy, "return": returns.mean()}
+
+    def _advantage(self, rollout: Transition, returns: Tensor, known: Tensor) -> Tensor:
+        """``[T, B]`` by what is known before the policy is asked: that of the baseline "value" comes later."""
+        if self.config.baseline == "group":
+            return self.grouped(rollout, self.policy)[0]
+        return returns - returns[known].mean() if self.config.baseline == "mean" else returns

@@ -10,10 +10,10 @@ MAY_IMPORT = {
     "rewards": set(),
     "simulators": {"rewards", "backends"},
     "envs": {"rewards", "simulators"},
-    "agents": set(),
+    "agents": {"backends"},
     "benchmarks": {"rewards", "simulators", "envs", "agents", "backends", "__version__", "TASKS"},
 }
-HEAVY = {"torchvision", "open_clip", "transformers", "diffusers", "peft", "timm"}
+HEAVY = {"torchvision", "open_clip", "transformers", "diffusers", "peft", "timm", "bitsandbytes"}
 
 
 def imported_rooms(path: Path) -> set[str]:

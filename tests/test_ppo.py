@@ -1,7 +1,9 @@
 """PPO: its ratios, its bookkeeping of values, its settings."""
 
+import sys
 from copy import deepcopy
 from itertools import islice
+from types import ModuleType, SimpleNamespace
 
 import gymnasium as gym
 import pytest
@@ -137,8 +139,9 @@ def test_a_grouped_advantage_needs_no_value():
 )
 def test_an_epochs_rows(settings, rows):
     """Of a rollout of 5 steps and 3 lanes: each row at most once, equally many of every lane, in random order."""
-    agent, _ = played(**settings)
-    drawn = agent._rows(torch.zeros(5, 3))
+    agent, paths = played(lanes=3, **settings)
+    path = next(paths)
+    drawn = agent._rows(path)
     assert len(drawn) == rows == len(drawn.unique())
     time, lane = drawn // 3, drawn % 3
     assert lane.bincount().tolist() == [rows // 3] * 3
@@ -146,7 +149,7 @@ def test_an_epochs_rows(settings, rows):
     assert first <= time.min() and time.max() < last
     if settings.get("by_episode"):
         assert all(len(part.unique()) == 1 for part in lane.split(rows // 3))
-    assert any(not torch.equal(drawn, agent._rows(torch.zeros(5, 3))) for _ in range(5))
+    assert any(not torch.equal(drawn, agent._rows(path)) for _ in range(5))
 
 
 def test_gradients_accumulate_to_those_of_one_large_minibatch():
@@ -199,4 +202,27 @@ def test_a_reference_holds_the_policy_back():
 def test_a_missing_reference_is_named():
     agent, paths = played(reference_coef=1.0)
     with pytest.raises(ValueError, match="needs a policy that has a reference"):
+        agent.update(next(paths))
+
+
+def test_the_moments_in_eight_bits_are_of_bitsandbytes(monkeypatch):
+    class AdamW8bit(torch.optim.AdamW):
+        """Stands in for theirs, which this machine need not have."""
+
+    library = ModuleType("bitsandbytes")
+    library.optim = SimpleNamespace(AdamW8bit=AdamW8bit)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", library)
+    agent, paths = played(eight_bit=True, lr=1e-2, weight_decay=1e-4)
+    settings = agent.optimizer.param_groups[0]
+    assert type(agent.optimizer) is AdamW8bit
+    assert (settings["lr"], settings["weight_decay"], settings["eps"]) == (1e-2, 1e-4, 1e-5)
+    assert agent.update(next(paths))["kl"] > 0
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ImportError, match="pip install bitsandbytes"):
+        played(eight_bit=True)
+
+
+def test_a_window_beyond_the_rollout_is_refused():
+    agent, paths = played(window=(9, 12))
+    with pytest.raises(ValueError, match=r"window \(9, 12\) begins beyond the rollout of 5 steps"):
         agent.update(next(paths))

@@ -87,3 +87,35 @@ def test_a_remembered_groups_returns_are_saved():
     resumed = Reinforce(Coin(), ReinforceConfig(baseline="group", history=4))
     resumed.load_state_dict(agent.state_dict())
     assert resumed.grouped.past == agent.grouped.past != {}
+
+
+FOUR = rollout([1, 0, 1, 1], [3.0, 1.0, 5.0, -2.0], [True, True, True, True])
+
+
+@pytest.mark.parametrize("baseline", ["mean", "value", "group"])
+def test_gradients_gather_over_minibatches(baseline):
+    whole = gradient(FOUR, baseline=baseline)
+    assert whole != 0 and gradient(FOUR, baseline=baseline, minibatch=3) == pytest.approx(whole)
+
+
+def test_learns_from_a_window_of_steps():
+    """Of an episode of three steps the last is left out; both others earn its return, against the mean of all."""
+    path = rollout([1, 1, 0], [0.0, 0.0, 4.0], [False, False, True])
+    assert gradient(path, baseline="none", window=(0, 2)) == pytest.approx(-0.5 * 4)
+    assert gradient(path, baseline="none") == pytest.approx(-0.5 * (4 + 4 - 4) / 3)
+    assert gradient(path, baseline="none", window=(2, 3), share=0.5) == pytest.approx(0.5 * 4)
+    cut = rollout([1, 0], [1.0, 1.0], [True, False])
+    with pytest.raises(ValueError, match="no step to learn from: window or share"):
+        Reinforce(Coin(), ReinforceConfig(window=(1, 2))).update(cut)
+
+
+def test_advantages_and_gradients_are_bounded():
+    assert gradient(TWO_EPISODES, baseline="none", advantage_clip=2.0) == pytest.approx(-(0.5 * 2 - 0.5 * 1) / 2)
+    assert gradient(TWO_EPISODES, baseline="none", max_grad_norm=0.1) == pytest.approx(-0.1, rel=1e-4)
+
+
+def test_weights_decay():
+    agent = Reinforce(Coin(), ReinforceConfig(baseline="none", lr=0.5, weight_decay=0.1))
+    agent.policy.logit.data += 1.0
+    agent.update(rollout([1], [0.0], [True]))
+    assert agent.policy.logit.item() == pytest.approx(1 - 0.5 * 0.1)
