@@ -1,6 +1,7 @@
 """The denoiser as a policy: DDPO's log-probability, ratios of 1, adapters that diffusers reads."""
 
 import math
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from torch.distributions import kl_divergence
 from retouch import backends
 from retouch.agents.policies.diffusion import DiffusionPolicy, Step
 from retouch.agents.ppo import PPO, PPOConfig
-from retouch.agents.rollout import Transition
+from retouch.agents.reinforce import Reinforce, ReinforceConfig
+from retouch.agents.rollout import Transition, rollouts
 from retouch.simulators.adapters import WEIGHTS, add_adapter, load_adapter, save_adapter, without_adapter
 from retouch.simulators.ddim import DDIM
 from retouch.simulators.editors import SCHEDULE, TEXT_ENCODER, UNET, embedded_editor
@@ -214,3 +216,97 @@ def test_an_adapter_of_another_denoiser_is_refused(tmp_path):
     save_adapter(other, tmp_path)
     with pytest.raises(ValueError, match="does not fit this denoiser"):
         load_adapter(editor(), tmp_path)
+
+
+class Denoising:
+    """Two lanes denoise together, anew after every episode; the observations are the state's own tensors."""
+
+    num_envs = 2
+
+    def __init__(self, model):
+        self.first = observed(model, 2) | {"t": torch.full((2,), STEPS)}
+
+    def reset(self, seed=None):
+        fresh = {"source": self.first["source"].clone(), "instruction": self.first["instruction"].clone()}
+        self.obs = self.first | fresh
+        return self.obs, {}
+
+    def step(self, action):
+        last = self.obs | {"latent": action, "t": self.obs["t"] - 1}
+        ended = last["t"] == 0
+        self.obs = last
+        obs = self.reset()[0] if ended.all() else last
+        reward = torch.where(ended, action.mean((1, 2, 3)), 0.0)
+        return obs, reward, ended, torch.zeros_like(ended), {"final_obs": last}
+
+
+def learner_of(kind, model=None):
+    settings = {"lr": 1e-2, "minibatch": 3, "history": 8}
+    if kind == "ppo":
+        config = PPOConfig(advantage="grouped", normalize=False, epochs=2, reference_coef=0.01, **settings)
+        return PPO(policy(model), config)
+    return Reinforce(policy(model), ReinforceConfig(baseline="group", **settings))
+
+
+@pytest.mark.parametrize("kind", ["ppo", "reinforce"])
+def test_an_episode_derives_its_context_once_and_an_update_never(kind):
+    agent = learner_of(kind)
+    model = agent.policy.denoiser
+    paths = rollouts(Denoising(model), agent, STEPS)
+    model.encode, model.embed = Mock(wraps=model.encode), Mock(wraps=model.embed)
+    for episode in (1, 2):
+        path = next(paths)
+        assert path.done.all(1).tolist() == [False, False, False, True]
+        assert (model.encode.call_count, model.embed.call_count) == (episode, episode)
+        agent.update(path)
+        assert (model.encode.call_count, model.embed.call_count) == (episode, episode)
+
+
+def test_a_context_handed_over_changes_nothing():
+    learner = policy(shaken(adapted()))
+    obs = observed(learner.denoiser)
+    alone = learner(obs)[0].mean
+    assert torch.equal(learner(obs | learner.context(obs))[0].mean, alone)
+    other = obs | {"source": 255 - obs["source"]}
+    assert not torch.allclose(learner(other)[0].mean, alone)  # another picture is another context
+    assert torch.equal(learner.context(obs)["text"], learner.denoiser.embed(obs["instruction"]))
+
+
+def test_it_keeps_what_it_trains_alone():
+    learner = policy(shaken(adapted()))
+    saved = learner.state_dict()
+    assert saved and all("lora_" in name for name in saved)
+    assert sum(x.numel() for x in saved.values()) < 0.05 * sum(p.numel() for p in learner.parameters())
+    other = policy()
+    other.load_state_dict(saved)
+    obs = observed(learner.denoiser)
+    assert torch.equal(other(obs)[0].mean, learner(obs)[0].mean)
+
+
+def test_weights_of_another_policy_are_refused():
+    saved = policy().state_dict()
+    name = next(iter(saved))
+    with pytest.raises(RuntimeError, match="missing .*lora"):
+        policy().load_state_dict({key: x for key, x in saved.items() if key != name})
+    with pytest.raises(RuntimeError, match="unexpected .*'strange'"):
+        policy().load_state_dict(saved | {"strange": torch.zeros(1)})
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        policy(adapted(rank=3)).load_state_dict(saved)
+
+
+@pytest.mark.parametrize("kind", ["ppo", "reinforce"])
+def test_a_checkpoint_goes_on_bit_for_bit(kind, tmp_path):
+    agent = learner_of(kind)
+    paths = rollouts(Denoising(agent.policy.denoiser), agent, STEPS)
+    agent.update(next(paths))
+    torch.save(agent.state_dict(), tmp_path / "agent.pt")
+    resumed = learner_of(kind)
+    resumed.load_state_dict(torch.load(tmp_path / "agent.pt", weights_only=True))
+    path = next(paths)
+    before = {name: x.clone() for name, x in agent.policy.state_dict().items()}
+    for each in (agent, resumed):
+        torch.manual_seed(5)
+        each.update(path)
+    after, again = agent.policy.state_dict(), resumed.policy.state_dict()
+    assert all(torch.equal(x, again[name]) for name, x in after.items())
+    assert any(not torch.equal(x, before[name]) for name, x in after.items())

@@ -1,6 +1,7 @@
 """A denoiser as a policy: every step of its sampler is a Gaussian over what the latent becomes."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -40,6 +41,8 @@ class DiffusionPolicy(nn.Module):
     sampler without noise (the mean of a noisy step alone would leave latents with too little noise to go on from).
 
     ``unadapted`` is a context in which the denoiser is what it was before training, if ``reference`` is asked for.
+
+    Its ``state_dict`` holds what is trained, an adapter's few weights: the rest is the denoiser it was made of.
     """
 
     def __init__(
@@ -60,13 +63,43 @@ class DiffusionPolicy(nn.Module):
         self.denoiser: Any = denoiser  # a Module that is a Denoiser
         self.sampler, self.still, self.unadapted = sampler, still, unadapted
         self.scale, self.cfg, self.control = scale, cfg, control
+        self._told: tuple[Tensor, Tensor, Obs] | None = None  # the last source and instruction, and their context
 
     def forward(self, obs: Obs) -> tuple["Step", Tensor]:
-        """The step from ``latent`` ``[B, c, h, w]`` at ``t`` ``[B]`` steps from the end, and a value of 0 ``[B]``."""
+        """The step from ``latent`` ``[B, c, h, w]`` at ``t`` ``[B]`` steps from the end, and a value of 0 ``[B]``.
+
+        ``obs`` may hold its ``context``, which is derived otherwise.
+        """
         step = self._step(obs)
         if self.control == "noise":
             step = step.whitened(self._unadapted(obs).mean)
         return step, step.mean.new_zeros(len(step.mean))
+
+    @torch.no_grad()
+    def context(self, obs: Obs) -> Obs:
+        """The source's code ``condition`` ``[B, c, h, w]`` and the instruction's embedding ``text`` ``[B, L, D]``.
+
+        Through an episode both observations are the same tensors, which nobody writes into: it is derived once.
+        """
+        source, instruction = obs["source"], obs["instruction"]
+        if self._told is None or self._told[0] is not source or self._told[1] is not instruction:
+            condition, text = self.denoiser.encode(as_unit(source)), self.denoiser.embed(instruction)
+            self._told = source, instruction, {"condition": condition, "text": text}
+        return self._told[2]
+
+    def state_dict(self, *args: Any, **settings: Any) -> dict[str, Any]:  # type: ignore[override]
+        trained = self._trained()
+        return {name: x for name, x in super().state_dict(*args, **settings).items() if name in trained}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Raises RuntimeError for weights of other names, if ``strict``, and of other shapes."""
+        trained, given = self._trained(), state_dict.keys()
+        if strict and trained != given:
+            raise RuntimeError(
+                f"these are not the weights that {type(self).__name__} trains: "
+                f"missing {sorted(trained - given)}, unexpected {sorted(given - trained)}"
+            )
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def reference(self, obs: Obs) -> "Step":
         """The step of the denoiser as it was before training."""
@@ -81,12 +114,13 @@ class DiffusionPolicy(nn.Module):
             return self._step(obs)
 
     def _step(self, obs: Obs) -> "Step":
-        with torch.no_grad():
-            condition = self.denoiser.encode(as_unit(obs["source"]))
-            text = self.denoiser.embed(obs["instruction"])
-        latent, left = obs["latent"], obs["t"]
-        output = self.denoiser.guided(latent, self.sampler.timestep(left), condition, text, self.scale, self.cfg)
+        told = obs if "condition" in obs else self.context(obs)
+        latent, left, time = obs["latent"], obs["t"], self.sampler.timestep(obs["t"])
+        output = self.denoiser.guided(latent, time, told["condition"], told["text"], self.scale, self.cfg)
         return Step(*self.sampler.gaussian(output, latent, left), self.still.gaussian(output, latent, left)[0])
+
+    def _trained(self) -> set[str]:
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
 
 class Step(Distribution):
@@ -124,17 +158,17 @@ class Step(Distribution):
         return self.centre + self.deviation * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self._chosen(self.log_prob_map(value).mean((1, 2, 3)))
+        return self.log_prob_map(value).mean((1, 2, 3))
 
     def log_prob_map(self, value: Tensor) -> Tensor:
         """Of every dimension ``[B, c, h, w]``, so that regions can be credited apart."""
         deviation = self._positive()
-        constant = deviation.log() + 0.5 * torch.log(torch.tensor(2 * torch.pi))
-        return -0.5 * ((value - self.centre) / deviation).square() - constant
+        constant = deviation.log() + 0.5 * math.log(2 * math.pi)
+        return torch.where(self.deviation > 0, -0.5 * ((value - self.centre) / deviation).square() - constant, 0.0)
 
     def entropy(self) -> Tensor:
         deviation = self._positive().flatten()
-        return self._chosen(deviation.log() + 0.5 * torch.log(torch.tensor(2 * torch.pi * torch.e)))
+        return self._chosen(deviation.log() + 0.5 * math.log(2 * math.pi * math.e))
 
     def _positive(self) -> Tensor:
         return torch.where(self.deviation > 0, self.deviation, 1.0)
