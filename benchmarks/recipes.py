@@ -118,8 +118,9 @@ def make_task(name: str, env: Settings, device: str = "cpu") -> Task:
 
 
 def unseen(env: Settings) -> dict[str, Any]:
-    """The arguments of the task to evaluate on: targets that training does not see, where it leaves any."""
-    return {**env, "split": "test"} if env.get("split") == "train" else dict(env)
+    """The arguments of the task to evaluate on: targets that training does not see, where it leaves any, each once."""
+    split = {"split": "test"} if env.get("split") == "train" else {}
+    return {**env, **split} | ({"group": 1} if "group" in env else {})
 
 
 def pick_device(device: str) -> str:
