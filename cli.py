@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .benchmarks.edit_command import edit
 from .benchmarks.paint_command import paint
 
 THREADS = 8  # images of this size give no more of them work that is worth their waking
@@ -49,6 +50,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 
 
 app.command()(paint)
+app.command()(edit)
 
 
 def main() -> None:

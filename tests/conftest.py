@@ -1,5 +1,6 @@
-"""Every registered task, small enough to play on a CPU in milliseconds."""
+"""Every registered task, small enough to play on a CPU in milliseconds, and a pipeline of the hub as small."""
 
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import retouch
+from retouch import backends
 
 torch.set_num_threads(1)
 
@@ -34,3 +36,81 @@ def task_id(request):
 def small(task_id):
     """Arguments that make the task small."""
     return SMALL[task_id]
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory):
+    """A tiny random pipeline in the layout of the hub."""
+    folder = tmp_path_factory.mktemp("hub")
+    diffusers, transformers = backends.diffusers(), backends.transformers()
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8,
+        in_channels=8,
+        out_channels=4,
+        down_block_types=["CrossAttnDownBlock2D", "DownBlock2D"],
+        up_block_types=["UpBlock2D", "CrossAttnUpBlock2D"],
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=8,
+    )
+    vae = diffusers.AutoencoderKL(
+        latent_channels=4,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        scaling_factor=0.18215,
+    )
+    tokenizer = small_tokenizer(folder / "words")
+    config = transformers.CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=77,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    scheduler = diffusers.DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    pipe = diffusers.StableDiffusionInstructPix2PixPipeline(
+        vae=vae,
+        text_encoder=transformers.CLIPTextModel(config).eval(),
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=scheduler,
+        safety_checker=small_checker(),
+        feature_extractor=transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16),
+    )
+    pipe.save_pretrained(folder / "pipe")
+    return folder / "pipe"
+
+
+def small_tokenizer(folder):
+    folder.mkdir()
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return backends.transformers().CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+
+
+def small_checker():
+    backends.diffusers()
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = backends.transformers().CLIPConfig(
+        vision_config={**vision, "image_size": 16, "patch_size": 8}, text_config=vision, projection_dim=8
+    )
+    return StableDiffusionSafetyChecker(config)
