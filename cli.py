@@ -169,21 +169,32 @@ def speed(
     num_envs: Batches = None,
     agent: Annotated[str, typer.Option(help="Whose actions: a run's folder or a named policy.")] = "random",
     update: Annotated[str, typer.Option(metavar="AGENT", help="Measure an update of this agent instead.")] = "",
+    published: Annotated[bool, typer.Option("--published", help="Beside the published design instead.")] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Measure how fast TASK steps, how much memory that takes, and the share of its model in it.
 
-    With `--update`, how long one update of a fresh agent takes; the settings are then those of `retouch train`.
+    With `--update`, how long one update of a fresh agent takes; the settings are then those of `retouch train`. With
+    `--published`, stepping or sampling and updates beside the published design, on the CPU; that takes no settings.
 
         retouch speed StrokePaint-v0 --agent shipped
 
         retouch speed StrokePaint-v0 --num-envs 1 16 env.renderer=neural
 
         retouch speed StrokePaint-v0 --update ddpg-model num_envs=96 policy.network=resnet agent.updates=1
-    """
-    from .benchmarks import display, speed
 
+        retouch speed ImageEdit-v0 --published
+    """
+    from .benchmarks import display, side_by_side, speed
+
+    if published:
+        if words or num_envs or update:
+            raise ValueError("--published measures what its designs fix: it takes no settings, batches or --update")
+        with display.status() as tell:
+            found, table = side_by_side.compare(task, tell)
+        print_json(found) if as_json else display.out.print(table)
+        return
     settings = [word for word in words or [] if not word.isdecimal()]
     batches = (num_envs or []) + [int(word) for word in words or [] if word.isdecimal()]  # --num-envs 1 16 96
     with display.status() as tell:

@@ -8,18 +8,10 @@ renderer, whole canvases composited and cut to 8 bits, three renderer passes an 
 both states in the replay. Every row runs in a process of its own, so that peak memory is its own too.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from statistics import median
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -30,21 +22,19 @@ from ..envs.core import as_unit
 from ..envs.stroke_paint import StrokePaint
 from ..envs.vector import TorchVectorEnv
 from ..simulators.neural_renderer import PublishedRenderer
-from .checkpoint import write_text
 from .recipes import policies
-from .speed import forget_peak, peak_bytes
+from .side_by_side import Numbers, Rows, main, measured
 
 LANES, STROKES, SIZE = 96, 5, 128
 PAINTINGS = 8  # that the painter works on, whose strokes all lanes then repeat
 PAINTED = 20  # bundles laid by the painter before its strokes are taken as a trained painter's
-CPU = torch.device("cpu")
 
 
 def task(**settings) -> StrokePaint:
     return StrokePaint(targets="embedded:96", size=SIZE, strokes=STROKES, **settings)
 
 
-def published_step() -> dict[str, float]:
+def published_step() -> Numbers:
     """Render all strokes, composite whole canvases, cut them to 8 bits, measure the distance."""
     renderer = PublishedRenderer(SIZE)
     canvas = torch.zeros(LANES, 3, SIZE, SIZE, dtype=torch.uint8)
@@ -67,13 +57,13 @@ def published_paint(renderer: nn.Module, canvas: Tensor, strokes: Tensor) -> Ten
     return canvas
 
 
-def our_step_uniform() -> dict[str, float]:
+def our_step_uniform() -> Numbers:
     env = TorchVectorEnv(task(), LANES, autoreset_mode="SameStep", tensors="torch")
     env.reset(seed=0)
     return measured(lambda: env.step(torch.rand(LANES, 13 * STROKES)))
 
 
-def our_step_painter() -> dict[str, float]:
+def our_step_painter() -> Numbers:
     """The same strokes again and again: those that the shipped painter lays on half-painted canvases."""
     paint = task()
     few = TorchVectorEnv(paint, PAINTINGS, autoreset_mode="SameStep", tensors="torch")
@@ -87,7 +77,7 @@ def our_step_painter() -> dict[str, float]:
     return measured(lambda: env.step(action))
 
 
-def published_update() -> dict[str, float]:
+def published_update() -> Numbers:
     paint = task(reward="wgan")
     actor, critic = ResNetActor(paint.observation_space, paint.action_space), ResNetCritic(paint.observation_space)
     target_actor, target_critic = deepcopy(actor), deepcopy(critic)
@@ -126,7 +116,7 @@ def published_update() -> dict[str, float]:
     return measured(update, repeats=3) | {"replay_bytes_a_step": 2 * 7 * SIZE * SIZE + 4 * (13 * STROKES + 2)}
 
 
-def our_update() -> dict[str, float]:
+def our_update() -> Numbers:
     paint = task(reward="wgan")
     paint.learned["wgan"].updates = 1
     actor, critic = ResNetActor(paint.observation_space, paint.action_space), ResNetCritic(paint.observation_space)
@@ -144,19 +134,7 @@ def our_update() -> dict[str, float]:
     return measured(update, repeats=3) | {"replay_bytes_a_step": canvas_and_step + 3 * SIZE * SIZE / paint.steps}
 
 
-def measured(work: Callable[[], object], repeats: int = 5) -> dict[str, float]:
-    """Median seconds of ``work``, after one that warms up, and the process's peak memory meanwhile."""
-    work()
-    forget_peak(CPU)
-    seconds = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    return {"seconds": median(seconds), "peak_bytes": peak_bytes(CPU)}
-
-
-ROWS = {
+ROWS: Rows = {
     "step, published": published_step,
     "step, ours, uniform strokes": our_step_uniform,
     "step, ours, a painter's strokes": our_step_painter,
@@ -165,26 +143,7 @@ ROWS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--row", choices=list(ROWS), help="measure this one alone, in this process, and print JSON")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("runs/published-speed.json"))
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    if given.row:
-        print(json.dumps(ROWS[given.row]()))
-        return
-    found = {}
-    for row in ROWS:
-        command = [sys.executable, "-m", __spec__.name, "--row", row, "--threads", str(given.threads)]
-        print(f"measuring: {row}", file=sys.stderr)
-        found[row] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        write_text(given.out, json.dumps(found, indent=2) + "\n")
-    Console(width=120).print(table(found))
-
-
-def table(found: dict[str, dict[str, float]]) -> Table:
+def table(found: dict[str, Numbers]) -> Table:
     out = Table("", "seconds", "strokes/s", "against published", "peak memory", "replay, bytes a step")
     for row, numbers in found.items():
         kind = row.partition(",")[0]
@@ -197,4 +156,4 @@ def table(found: dict[str, dict[str, float]]) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    main(__spec__.name, __doc__ or "", ROWS, table, Path("runs/published-speed.json"))
