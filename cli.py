@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .benchmarks.doctor_command import doctor
 from .benchmarks.edit_command import edit
 from .benchmarks.paint_command import paint
 
@@ -51,6 +52,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 
 app.command()(paint)
 app.command()(edit)
+app.command()(doctor)
 
 
 def main() -> None:
@@ -97,6 +99,7 @@ def train(
     settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/TASK/AGENT/seedN].")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run, bit for bit.")] = False,
+    preset: Annotated[str, typer.Option(help="Published settings to begin from: instructrl4pix.")] = "",
 ) -> None:
     """Train AGENT on TASK.
 
@@ -107,12 +110,14 @@ def train(
 
         retouch train StrokePaint-v0 ddpg-model policy.network=resnet env.reward=wgan
 
+        retouch train ImageEdit-v0 ppo --preset instructrl4pix env.model=timbrooks/instruct-pix2pix
+
         retouch train StrokePaint-v0 ppo --resume
     """
     from .benchmarks import display, runs
     from .benchmarks.train import train
 
-    plan, folder = runs.open_run(task, agent, settings or [], out, resume)
+    plan, folder = runs.open_run(task, agent, settings or [], out, resume, preset)
     with display.progress(plan, folder) as tell:
         finished = train(plan, folder, tell)
     display.end_of_run(plan, folder, finished)

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from ..envs.core import Task
 from .checkpoint import latest, update_of
+from .doctor_case import Finding
 from .plan import Plan
 from .prepare_cub import Report
 from .speed import StepReport, UpdateReport
@@ -22,6 +24,8 @@ from .train import Progress
 out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 SHOWN = "eval/return"  # of a run, as it goes
 MOMENTS = 5  # of an evaluation; --json has them all
+ENDS = 3  # of a list of numbers, shown of either end; --json has them all
+MARKS = {"fail": "[red]fail", "warning": "[yellow]warning", "ok": "[green]ok", "not applicable": "[dim]-"}
 
 
 @contextmanager
@@ -136,6 +140,29 @@ def lined_up(title: str, head: Sequence[str], rows: Mapping[str, Sequence[str]])
     for name, cells in rows.items():
         table.add_row(name, *cells)
     out.print(table)
+
+
+def findings(title: str, found: Sequence[Finding]) -> None:
+    """A block a finding: how it stands, what was measured, and what that means."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in found:
+        numbers = ", ".join(f"{name} {several(value)}" for name, value in finding.measured.items())
+        text = Text(finding.advice).append(f"\n{numbers}" if numbers else "", "dim")
+        table.add_row(MARKS[finding.verdict], finding.name, text)
+    out.print(table)
+    counted = {verdict: sum(finding.verdict == verdict for finding in found) for verdict in MARKS}
+    out.print(", ".join(f"{verdict} {count}" for verdict, count in counted.items() if count), highlight=False)
+
+
+def several(value: float | list[float]) -> str:
+    """Of many numbers, those at either end; --json has them all."""
+    if isinstance(value, list):
+        shown = [number(each) for each in value]
+        return " ".join(shown if len(shown) <= 2 * ENDS else [*shown[:ENDS], "\u2026", *shown[-ENDS:]])
+    return f"{value:,}" if isinstance(value, int) else number(value)
 
 
 def preparation(report: Report) -> None:
