@@ -10,7 +10,7 @@ from torch import Tensor
 from ..rewards.attention import TARGETS, alignment, attention_target
 from ..rewards.clip import clip_similarity
 from ..rewards.compression import compressibility
-from ..rewards.pixel import GATES, clipped_mae, l1, l2, psnr, ssim
+from ..rewards.pixel import GATES, clipped_mae, l1, l2, psnr, ssim, worst
 from ..simulators.aesthetic import load_aesthetic
 from ..simulators.clip import ClipScorer
 from ..simulators.edits import KINDS, Edits
@@ -20,7 +20,7 @@ from .options import one_of
 
 EXACT = ("exact", "done", "kept")  # rewards that need a checker
 BY_CLIP = ("clip", "aesthetic")  # and those that need CLIP
-REWARDS = ("attention", "clipped_mae", "l1", "compressibility", *BY_CLIP, *EXACT)
+REWARDS = ("attention", "clipped_mae", "l1", "worst", "compressibility", *BY_CLIP, *EXACT)
 AESTHETIC_WIDTH = 768  # numbers of the embeddings that the aesthetic head was trained on
 
 
@@ -87,16 +87,12 @@ class EditScores:
 
     def metrics(self, image: Tensor, state: EditState) -> dict[str, Tensor]:
         """``[B]`` each, of pictures as they stand; NaN where a metric says nothing of an edit."""
-        target, source = as_unit(state.target), as_unit(state.source)
+        target = as_unit(state.target)
+        moved = {f"source_{name}": value for name, value in compared(image, as_unit(state.source)).items()}
         return (
             by_kind(self._exact(image, state), state.kind)
-            | {
-                "l1": l1(image, target),
-                "l2": l2(image, target),
-                "psnr": psnr(image, target),
-                "ssim": ssim(image, target),
-                "source_l1": l1(image, source),
-            }
+            | compared(image, target)
+            | moved
             | self._meant(image, target, state.problem)
         )
 
@@ -112,6 +108,8 @@ class EditScores:
                 return clipped_mae(image, as_unit(state.source), self.threshold, self.gate)
             case "l1":
                 return l1(image, as_unit(state.target))
+            case "worst":
+                return worst(image, as_unit(state.target))
             case "compressibility":
                 return compressibility(jpeg_kilobytes(image))
             case "clip":
@@ -175,6 +173,11 @@ def require_finite(scored: Mapping[str, Tensor]) -> None:
             f"NaN or infinity in {', '.join(broken)}: the actions were not finite (a policy that diverged: lower its "
             "learning rate), or the editor overflows in half precision (dtype='bfloat16' or 'float32' does not)"
         )
+
+
+def compared(image: Tensor, other: Tensor) -> dict[str, Tensor]:
+    """``l1``, ``l2``, ``psnr`` and ``ssim`` ``[B]`` of pictures ``[B, 3, S, S]`` in [0, 1]."""
+    return {"l1": l1(image, other), "l2": l2(image, other), "psnr": psnr(image, other), "ssim": ssim(image, other)}
 
 
 def by_kind(exact: Mapping[str, Tensor], kind: Tensor) -> dict[str, Tensor]:
