@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..agents.rollout import Agent
+from ..envs.image_edit import ImageEdit
+from ..rewards.attention import token_map
+from ..simulators.attention import AttentionRecorder
 from .checkpoint import write_whole
+from .edit import heat_map
 from .edit_tables import NAMES
+from .evaluate import episodes_of, film
+from .pictures import Picture
 
 COLOURS = {"half": "#0072B2", "shipped": "#56B4E9", "attention": "#D55E00", "clip": "#E69F00", "both": "#CC79A7"}
 MARKERS = {"half": "o", "shipped": "s", "attention": "^", "clip": "v", "both": "D"}  # colours: Okabe and Ito, 2008
+CHANGED, UNCHANGED = 4, 2  # problems of a grid
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def curves(courses: Mapping[str, Course], path: Path) -> Path:
     """Exact success over training; the band is from the worst seed to the best."""
     figure, axes = plain_axes()
     for arm, course in courses.items():
-        axes.plot(course.updates, course.success.mean(0), color=COLOURS[arm], marker=MARKERS[arm], label=label(arm))
+        axes.plot(course.updates, course.success.mean(0), color=COLOURS[arm], marker=MARKERS[arm], label=NAMES[arm])
         low, high = course.success.min(0), course.success.max(0)
         axes.fill_between(course.updates, low, high, color=COLOURS[arm], alpha=0.2, linewidth=0)
     axes.set(xlabel="updates", ylabel="exact success on held-out edits")
@@ -74,7 +82,7 @@ def audit(courses: Mapping[str, Course], path: Path) -> Path:
     figure, axes = plain_axes()
     for arm, course in courses.items():
         reward, success = course.reward.mean(0), course.success.mean(0)
-        axes.plot(reward, success, color=COLOURS[arm], marker=MARKERS[arm], label=label(arm))
+        axes.plot(reward, success, color=COLOURS[arm], marker=MARKERS[arm], label=NAMES[arm])
         axes.annotate(
             f"{course.updates[-1]}", (reward[-1], success[-1]), (5, 4), textcoords="offset points", fontsize=8
         )
@@ -88,17 +96,69 @@ def audit(courses: Mapping[str, Course], path: Path) -> Path:
     return save(figure, path)
 
 
-def label(arm: str) -> str:
-    return {"half": "exact, half-trained editor", "shipped": "exact, shipped editor"}.get(arm, NAMES[arm])
+@dataclass(frozen=True)
+class Shown:
+    """An edit as there is to see of it: pictures ``[H, W, 3]``, and the attention ``[h, w]`` that its words got."""
+
+    instruction: str
+    source: Picture
+    truth: Picture
+    result: Picture
+    attention: NDArray[np.float32]
+
+    @classmethod
+    def play(cls, task: ImageEdit, agent: Agent, seed: int) -> "Shown":
+        """The episode of ``seed``, as ``evaluate.play`` plays it."""
+        env = episodes_of(task, 1)
+        env.reset(seed=seed)
+        height, width = task.editor.latent_shape(task.size)[1:]
+        with AttentionRecorder(task.editor.unet, (height, width), slice(1)) as recorder:
+            source, result, truth = np.split(film(task, agent, 1, seed)[0, -1].numpy(), 3, 1)
+        attention = token_map(recorder.mean(), env.state.counts)[0, 0].cpu().numpy()
+        return cls(task.sources[int(env.state.problem)], source, truth, result, attention)
 
 
-def plain_axes() -> tuple[Any, Any]:
+def pick(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> list[int]:
+    """The first ``CHANGED`` of the problems whose verdict changed and the first ``UNCHANGED`` of the others."""
+    changed = before != after
+    return [*np.flatnonzero(changed)[:CHANGED].tolist(), *np.flatnonzero(~changed)[:UNCHANGED].tolist()]
+
+
+def grid(edits: Sequence[tuple[Shown, Shown]], verdicts: Sequence[tuple[bool, bool]], told: str, path: Path) -> Path:
+    """A row of pictures for each of ``edits``, before and after, with its exact ``verdicts``, and ``told`` beneath."""
+    heads = "source", "asked for", "before", "attention before", "after", "attention after"
+    figure, axes = subplots(len(edits), len(heads), (9, 1.75 * len(edits) + 0.8))
+    for row, (before, after), right in zip(np.atleast_2d(axes), edits, verdicts, strict=True):
+        looked = np.stack([before.attention, after.attention])
+        looked = (looked - looked.min()) / max(np.ptp(looked), np.finfo(np.float32).tiny)  # on one scale
+        maps = [heat_map(before.source, share) for share in looked]
+        pictures = before.source, before.truth, before.result, maps[0], after.result, maps[1]
+        for place, picture in zip(row, pictures, strict=True):
+            place.imshow(picture)
+            place.axis("off")
+        row[0].set_title(f"\u201c{before.instruction}\u201d", loc="left", fontsize=10)
+        for place, good in zip((row[2], row[4]), right, strict=True):
+            sign, colour = ("\u2713", "#009E73") if good else ("\u2717", "#D55E00")
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+            place.text(0.96, 0.04, sign, color=colour, transform=place.transAxes, ha="right", weight="bold", bbox=box)
+    for place, head in zip(np.atleast_2d(axes)[-1], heads, strict=True):
+        place.text(0.5, -0.05, head, transform=place.transAxes, ha="center", va="top", fontsize=9)
+    figure.supxlabel(told, fontsize=9)
+    return save(figure, path)
+
+
+def subplots(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    """A figure of ``size`` inches that is drawn without a screen, and its axes."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    return pyplot.subplots(rows, columns, figsize=size, layout="constrained")
+
+
+def plain_axes() -> tuple[Any, Any]:
+    figure, axes = subplots(1, 1, (7, 4.2))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

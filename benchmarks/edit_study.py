@@ -23,8 +23,9 @@ from rich.console import Console
 
 from ..agents.rollout import Agent
 from ..envs.core import Task
+from ..envs.image_edit import ImageEdit
 from .checkpoint import write_text
-from .edit_pictures import draw
+from .edit_pictures import CHANGED, UNCHANGED, Shown, draw, grid, pick
 from .edit_tables import Scores, ablation_rows, ablation_table, improve_rows, improve_table, verdict
 from .evaluate import play
 from .plan import Plan, plan_run, read_plan
@@ -156,7 +157,7 @@ def known_scores(out: Path) -> dict[str, dict[str, Scores]]:
 
 def report(out: Path) -> None:
     """Print the tables of what is measured, and write them and the pictures into ``out``."""
-    console, found = Console(width=180), known_scores(out)
+    console, found = Console(width=200), known_scores(out)
     improved = improve_rows({arm: found[arm] for arm in STUDIES["improve"] if arm in found})
     ablated: Mapping[str, Scores] = {arm: found[arm]["after"] for arm in STUDIES["ablation"] if arm in found}
     if improved:
@@ -169,8 +170,27 @@ def report(out: Path) -> None:
         sentence = verdict(ablated)
         console.print(sentence)
         write_text(out / "ablation.json", json.dumps({"rows": rows, "verdict": sentence}, indent=1) + "\n")
-    for path in draw(out, STUDIES):
+    for path in [*draw(out, STUDIES), *(pictured(out, arm, sides) for arm, sides in found.items())]:
         console.print(f"wrote {path}")
+
+
+def pictured(out: Path, arm: str, sides: Mapping[str, Scores]) -> Path:
+    """Draw edits of ``arm`` before and after its first run."""
+    folder = min((out / arm).glob("seed*/measured.json")).parent
+    plan, tasks = read_plan(folder), []
+    for _ in range(2):  # an adapter is added to a task's editor: each side has its own
+        task = held_out(plan)
+        assert isinstance(task, ImageEdit)
+        tasks.append(task)
+    agents = untrained(plan, tasks[0], "untrained"), trained_agent(plan, folder, tasks[1])
+    before, after = (sides[name].of("success")[0] > 0 for name in ("untrained", "after"))
+    chosen = pick(before, after)
+    edits = [(Shown.play(tasks[0], agents[0], FIRST + i), Shown.play(tasks[1], agents[1], FIRST + i)) for i in chosen]
+    told = (
+        f"Of {len(before)} held-out edits {(after & ~before).sum()} became right and {(before & ~after).sum()} wrong; "
+        f"shown: the first {CHANGED} that changed, and the first {UNCHANGED} that did not"
+    )
+    return grid(edits, [(bool(before[i]), bool(after[i])) for i in chosen], told, out / f"{arm}-edits.png")
 
 
 def main() -> None:
