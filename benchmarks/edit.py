@@ -28,7 +28,6 @@ from .pictures import PAPER, Picture, filmstrip, sheet
 
 SHOWN = 320  # pixels, at least, of the height of a picture in an overview
 LETTER = 8  # pixels of width that a letter of a caption takes, about
-MAP = 16  # positions along the longest side of an attention map, at most: finer ones of real pictures are noise
 FIRST = torch.tensor([0])  # place of the one problem in a collection of one
 
 
@@ -129,7 +128,9 @@ def edit(
     generator = torch.Generator().manual_seed(sampling.seed)
     tokens = editor.tokens([wording(editor, subject.instruction)])
     image = as_image(source).to(device)
-    with AttentionRecorder(editor.unet, _map_size(editor, source), slice(1)) as recorder, _told(editor.unet, tell):
+    factor = editor.codec.factor
+    size = attention_size(editor.unet, (source.shape[0] // factor, source.shape[1] // factor))
+    with AttentionRecorder(editor.unet, size, slice(1)) as recorder, _told(editor.unet, tell):
         result = sample(editor, ddim, image, tokens, sampling.guidance, generator)
     if result.isnan().any():
         raise ValueError(f"the editor answers with NaN in {editor.unet.dtype}: try --dtype float32, or bfloat16")
@@ -208,15 +209,6 @@ def _enlarged(picture: Picture) -> Picture:
     """`picture` with its pixels as squares, where it is small."""
     times = _times(picture)
     return picture.repeat(times, 0).repeat(times, 1)
-
-
-def _map_size(editor: Editor, source: Picture) -> tuple[int, int]:
-    """Of the attention that is shown: the finest of at most `MAP` positions, 16 x 16 for a Stable Diffusion's 512."""
-    latent = source.shape[0] // editor.codec.factor, source.shape[1] // editor.codec.factor
-    height, width = attention_size(editor.unet, latent)
-    while height < latent[0] and 2 * max(height, width) <= MAP:
-        height, width = 2 * height, 2 * width
-    return height, width
 
 
 @contextmanager

@@ -48,8 +48,9 @@ class ImageEdit(Task[EditState]):
     Reward: a weighted sum by name, all at the last step, each in ``info`` as ``reward/NAME``; ValueError where one is
     not finite. ``attention``: how far the denoiser's attention to the instruction lies on ``target``, a cosine.
     ``clipped_mae``: the mean distance from the source where it exceeds ``threshold``. ``l1``: that from what was asked
-    for; ``clip``: how well CLIP finds its caption to fit. ``compressibility``: minus the kilobytes as JPEG.
-    ``aesthetic``: people's rating, 1 to 10. In the embedded world ``done``, ``kept`` and ``exact`` (both), 0 or 1.
+    for; ``worst``: the largest over any 3 x 3 pixels. ``clip``: how well CLIP finds its caption to fit.
+    ``compressibility``: minus the kilobytes as JPEG. ``aesthetic``: a rating. In the embedded world ``done``, ``kept``
+    and ``exact`` (both).
 
     Episode end: after ``steps`` steps (termination).
 

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, l1_loss, mse_loss
+from torch.nn.functional import avg_pool2d, conv2d, l1_loss, mse_loss
 
 GATES = ("hard", "hinge")
 
@@ -15,6 +15,11 @@ def l1(image: Tensor, target: Tensor) -> Tensor:
 def l2(image: Tensor, target: Tensor) -> Tensor:
     """``[B]``: mean squared error over channels and pixels."""
     return mse_loss(image, target, reduction="none").mean((1, 2, 3))
+
+
+def worst(image: Tensor, target: Tensor, window: int = 3) -> Tensor:
+    """``[B]``: the largest error of a channel, averaged over any ``window`` by ``window`` pixels."""
+    return avg_pool2d(image - target, window, 1).abs().amax((1, 2, 3))
 
 
 def masked_l2(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torch.utils.hooks import RemovableHandle
 
 from ..rewards.attention import aggregate, attention_probabilities
 
+FINEST = 16
+
 
 class AttentionRecorder:
     """Records the cross-attention of a diffusers `UNet2DConditionModel` within a `with` block, without gradient.
@@ -83,6 +85,9 @@ class AttentionRecorder:
 
 
 def attention_size(unet: Any, latent: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the coarsest cross-attention of a UNet's way down: 16 x 16 of Stable Diffusion's 64 x 64."""
-    depth = sum("CrossAttn" in kind for kind in unet.config.down_block_types) - 1
-    return latent[0] >> depth, latent[1] >> depth
+    """Height and width of the finest cross-attention on a UNet's way down of at most `FINEST` positions a side, where
+    words are best told apart: 16 x 16 of Stable Diffusion's 64 x 64. The coarsest where all are finer.
+    """
+    levels = [level for level, kind in enumerate(unet.config.down_block_types) if "CrossAttn" in kind]
+    sizes = [(latent[0] >> level, latent[1] >> level) for level in levels]
+    return next((size for size in sizes if max(size) <= FINEST), sizes[-1])

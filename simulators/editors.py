@@ -146,8 +146,9 @@ def _check_kind(name: str, pipeline: Any) -> None:
         config = pipeline.load_config(name)
     except OSError as error:
         raise ValueError(
-            f"no editor {name!r}: neither {' nor '.join(SHIPPED)}, nor a .safetensors file, nor a folder with a model_index.json, "
-            f"nor a pipeline of the hub that is on this machine or can be reached; to fetch it, {_how_to_fetch(name)}"
+            f"no editor {name!r}: neither {' nor '.join(SHIPPED)}, nor a .safetensors file, nor a folder with a "
+            "model_index.json, nor a pipeline of the hub that is on this machine or can be reached; to fetch it, "
+            f"{_how_to_fetch(name)}"
         ) from error
     if config.get("_class_name") != PIPELINE:
         raise ValueError(f"{name} is a {config.get('_class_name')}: expected a {PIPELINE}, which edits by instruction")

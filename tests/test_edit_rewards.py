@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from retouch.rewards.compression import compressibility
-from retouch.rewards.pixel import clipped_mae, l1, l2, masked_l1, psnr, ssim
+from retouch.rewards.pixel import clipped_mae, l1, l2, masked_l1, psnr, ssim, worst
 from retouch.simulators.jpeg import jpeg_kilobytes
 
 
@@ -109,3 +109,13 @@ def test_jpeg_sizes_are_those_of_the_files():
 def test_jpeg_clips_what_no_file_can_hold():
     outside = torch.where(images(1) > 0.5, 1.5, -0.5)
     assert torch.equal(jpeg_kilobytes(outside), jpeg_kilobytes(outside.clamp(0, 1)))
+
+
+def test_the_worst_error_is_where_a_fault_is():
+    """Nine pixels of 0.5 in one channel are the worst; one pixel alone counts a ninth; the sign does not matter."""
+    target = torch.full((3, 3, 8, 8), 0.25)
+    image = target.clone()
+    image[0, 1, 2:5, 3:6] += 0.5
+    image[1, 2, 0, 0] += 0.45
+    image[2, 0, 5:, 5:] -= 0.25
+    assert torch.allclose(worst(image, target), torch.tensor([0.5, 0.05, 0.25]))

@@ -136,7 +136,7 @@ def test_attention_is_watched_over_all_steps(make, control):
     task = make(reward="attention", control=control)
     still = torch.zeros(LANES, *task.action_space.shape)
     state, rewards = played(task, lambda state: still)
-    assert state.attention.shape == (LANES, 1, 4, 4) == (LANES, 1, *attention_size(task.editor.unet, (8, 8)))
+    assert state.attention.shape == (LANES, 1, 8, 8) == (LANES, 1, *attention_size(task.editor.unet, (8, 8)))
     assert not rewards[:-1].any() and ((0 < rewards[-1]) & (rewards[-1] < 1)).all()
     torch.testing.assert_close(rewards[-1], alignment(state.attention, state.mask / 255))
     words = state.counts.sum(1)
