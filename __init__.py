@@ -15,6 +15,7 @@ TASKS: dict[str, dict] = {
         "guidance": ["mask", "focus", "window"],
         "reward": {"l2": 1.0, "foreground": 2.0, "focus": 1.0},
     },
+    "ImageEdit-v0": {"task": "image_edit:ImageEdit"},
 }
 
 for _id, _kwargs in TASKS.items():

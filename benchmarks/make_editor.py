@@ -33,7 +33,7 @@ SKEW = 3.0  # of times towards noise: below about t = 860 the latent gives away 
 EVERY = 300.0  # seconds between checkpoints, each with its probe
 
 
-def make(out: str | Path = WHOLE.parent, minutes: float = 60.0, seed: int = 0) -> Table:
+def make(out: str | Path = WHOLE.parent, minutes: float = 88.0, seed: int = 0) -> Table:
     """Train for `minutes`; write `editor.safetensors` and its card `editor.md` into `out`; return the card's table.
 
     On the way, the first editor that solves HALF of the held-out probe is kept as `editor-half.safetensors`.

@@ -17,6 +17,7 @@ torch.set_num_threads(1)
 SMALL = {
     "StrokePaint-v0": {"size": 32, "steps": 3, "strokes": 2, "targets": "embedded:16"},
     "StrokePaintGuided-v0": {"size": 32, "steps": 3, "strokes": 2, "targets": "embedded:16"},
+    "ImageEdit-v0": {"steps": 3, "edits": "embedded:16"},
 }
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import retouch
 from retouch.cli import app
 
-COMMANDS = ("train", "eval", "tasks", "speed", "make-weights", "prepare-cub", "paint")
+COMMANDS = ("train", "eval", "tasks", "speed", "doctor", "make-weights", "prepare-cub", "paint", "edit")
 SMALL = ["env.size=32", "env.steps=4", "env.targets=embedded:16"]
 
 

@@ -26,7 +26,10 @@ def same(a, b, tolerance=0.0):
         pairs = list(zip(a, b, strict=True))
         return all((x is None and y is None) or same(x, y, tolerance) for x, y in pairs)
     a, b = np.asarray(a), np.asarray(b)
-    close = np.allclose(a, b, rtol=0, atol=tolerance) if tolerance and a.dtype.kind == "f" else np.array_equal(a, b)
+    if a.dtype.kind == "f":  # NaN is what a metric says of an episode that it does not speak of
+        close = a.shape == b.shape and np.allclose(a, b, rtol=0, atol=tolerance, equal_nan=True)
+    else:
+        close = np.array_equal(a, b)
     return a.shape == b.shape and a.dtype == b.dtype and close
 
 
@@ -98,9 +101,10 @@ def test_sb3_adapter_refuses_other_modes(task_id, small):
 
 @pytest.mark.filterwarnings("ignore")
 def test_both_checkers_accept_one_episode(task_id, small):
+    large = small | ({"size": 64} if "size" in small else {})  # SB3 calls an image below 36 pixels too small
     env = gym.make(task_id, **small)
     check_env(env.unwrapped)
-    sb3_check_env(gym.make(task_id, **(small | {"size": 64})))
+    sb3_check_env(gym.make(task_id, **large))
     assert env.spec.id == task_id
 
 

@@ -10,7 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("envs", "agents", "rewards", "simulators", "benchmarks")
-SHIPPED = ("py.typed", "simulators/weights/renderer.safetensors", "agents/weights/painter.safetensors")
+SHIPPED = (
+    "py.typed",
+    "agents/weights/painter.safetensors",
+    "simulators/weights/editor.safetensors",
+    "simulators/weights/editor-half.safetensors",
+    "simulators/weights/renderer.safetensors",
+)
 
 
 def run(code: str, cwd: Path) -> str:
