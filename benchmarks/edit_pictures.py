@@ -127,7 +127,7 @@ def pick(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> list[int]:
 def grid(edits: Sequence[tuple[Shown, Shown]], verdicts: Sequence[tuple[bool, bool]], told: str, path: Path) -> Path:
     """A row of pictures for each of ``edits``, before and after, with its exact ``verdicts``, and ``told`` beneath."""
     heads = "source", "asked for", "before", "attention before", "after", "attention after"
-    figure, axes = subplots(len(edits), len(heads), (9, 1.75 * len(edits) + 0.8))
+    figure, axes = subplots(len(edits), len(heads), (9, 1.8 * len(edits) + 0.7))
     for row, (before, after), right in zip(np.atleast_2d(axes), edits, verdicts, strict=True):
         looked = np.stack([before.attention, after.attention])
         looked = (looked - looked.min()) / max(np.ptp(looked), np.finfo(np.float32).tiny)  # on one scale
@@ -136,7 +136,8 @@ def grid(edits: Sequence[tuple[Shown, Shown]], verdicts: Sequence[tuple[bool, bo
         for place, picture in zip(row, pictures, strict=True):
             place.imshow(picture)
             place.axis("off")
-        row[0].set_title(f"\u201c{before.instruction}\u201d", loc="left", fontsize=10)
+        asked = row[0].text(0, 1.05, f"\u201c{before.instruction}\u201d", transform=row[0].transAxes, fontsize=10)
+        asked.set_in_layout(False)  # it is wider than its column
         for place, good in zip((row[2], row[4]), right, strict=True):
             sign, colour = ("\u2713", "#009E73") if good else ("\u2717", "#D55E00")
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
@@ -144,6 +145,7 @@ def grid(edits: Sequence[tuple[Shown, Shown]], verdicts: Sequence[tuple[bool, bo
     for place, head in zip(np.atleast_2d(axes)[-1], heads, strict=True):
         place.text(0.5, -0.05, head, transform=place.transAxes, ha="center", va="top", fontsize=9)
     figure.supxlabel(told, fontsize=9)
+    figure.get_layout_engine().set(hspace=0.03, h_pad=0.15)
     return save(figure, path)
 
 

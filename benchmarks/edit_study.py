@@ -165,7 +165,7 @@ def report(out: Path) -> None:
         write_text(out / "improve.json", json.dumps(improved, indent=1) + "\n")
     if ablated.keys() - set(STUDIES["improve"]):
         start = {name: next(found[arm][name] for arm in ablated) for name in BEFORE}
-        rows = ablation_rows(start | ablated)
+        rows = ablation_rows({**start, **ablated})
         console.print(ablation_table(rows))
         sentence = verdict(ablated)
         console.print(sentence)
@@ -188,7 +188,7 @@ def pictured(out: Path, arm: str, sides: Mapping[str, Scores]) -> Path:
     edits = [(Shown.play(tasks[0], agents[0], FIRST + i), Shown.play(tasks[1], agents[1], FIRST + i)) for i in chosen]
     told = (
         f"Of {len(before)} held-out edits {(after & ~before).sum()} became right and {(before & ~after).sum()} wrong; "
-        f"shown: the first {CHANGED} that changed, and the first {UNCHANGED} that did not"
+        f"shown: the first of those (at most {CHANGED}), and the first {UNCHANGED} of the others"
     )
     return grid(edits, [(bool(before[i]), bool(after[i])) for i in chosen], told, out / f"{arm}-edits.png")
 
