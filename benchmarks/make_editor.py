@@ -19,7 +19,7 @@ from .checkpoint import random_state, read_tensors, set_random_state, write_tens
 from .editor_card import Table, card, measure, sampler, shares
 from .train import interruption
 
-WHOLE, HALFWAY = SHIPPED["shipped"], SHIPPED["half-trained"]
+WEIGHTS = SHIPPED["shipped"]
 PROBLEMS = 1 << 18  # about as many as are seen in an hour: few are seen twice
 PROBE, TEST = 128, 1024  # held-out problems on which success is told on the way, and measured in the end
 BATCH = 64
@@ -28,62 +28,73 @@ WARM_UP = 200  # updates
 AVERAGE = 0.999  # of the past, in the weights that are kept
 DROPPED = 0.05  # of each: the instruction alone, both, the source alone; as InstructPix2Pix
 EDITED = 4.0  # weight of an error where the edit belongs: elsewhere copying nearly does
-HALF = 0.6  # of the probe, solved by the editor that is kept as half-trained
 SKEW = 3.0  # of times towards noise: below about t = 860 the latent gives away what was asked for
 EVERY = 300.0  # seconds between checkpoints, each with its probe
 
 
-def make(out: str | Path = WHOLE.parent, minutes: float = 88.0, seed: int = 0) -> Table:
+def make(out: str | Path = WEIGHTS.parent, minutes: float = 88.0, seed: int = 0) -> Table:
     """Train for `minutes`; write `editor.safetensors` and its card `editor.md` into `out`; return the card's table.
-
-    On the way, the first editor that solves HALF of the held-out probe is kept as `editor-half.safetensors`.
 
     Interrupted, by Ctrl-C or otherwise, it goes on where it was. How many updates fit into the minutes depends on the
     machine.
     """
-    out = Path(out)
-    checkpoint = out / "editor.partial.pt"
-    trainer = train(minutes, seed, checkpoint)
-    keep(trainer, out / WHOLE.name)
+    return finish(train(Trainer(seed), minutes, Path(out) / WEIGHTS.name), minutes, Path(out) / WEIGHTS.name, "editor")
+
+
+def finish(trainer: "Trainer", minutes: float, path: Path, name: str) -> Table:
+    """Write the averaged editor as `path` and its card, made by `retouch make-weights NAME`, beside it."""
     editor, threads = trainer.averaged(), torch.get_num_threads()
+    facts = {"minutes": minutes, "seed": trainer.seed, "updates": trainer.updates, "threads": threads}
+    save_editor(editor, path, {key: str(value) for key, value in facts.items()})
     table = measure(editor, TEST)
     number = sum(weight.numel() for weight in editor.parameters())
     training = (
-        f"`editor.safetensors`, {number:,} weights of a `UNet2DConditionModel` and a `CLIPTextModel`, in float16, "
-        f"made by `retouch make-weights editor --minutes {minutes:g} --seed {seed}`: {trainer.updates:,} updates of "
-        f"{BATCH} problems on {threads} thread(s), drawn from {PROBLEMS:,} of the embedded world."
+        f"`{path.name}`, {number:,} weights of a `UNet2DConditionModel` and a `CLIPTextModel`, in float16, made by "
+        f"`retouch make-weights {name} --minutes {minutes:g} --seed {trainer.seed}`: {trainer.updates:,} updates of "
+        f"{BATCH} problems on {threads} thread(s), {trainer.lesson}."
     )
     text = card(training, table, TEST)
-    write_text(out / "editor.md", text)
-    checkpoint.unlink(missing_ok=True)
+    write_text(path.with_suffix(".md"), text)
+    partial(path).unlink(missing_ok=True)
     print(text)
     return table
 
 
 class Trainer:
-    """Denoising score matching that predicts the picture, its condition dropped now and then for guidance."""
+    """Denoising score matching that predicts the picture, its condition dropped now and then for guidance.
 
-    def __init__(self, seed: int) -> None:
+    `editor`, a new one unless it is given, learns `problems`, as `make_edits` reads them, those of the embedded world
+    unless they are given, at `rate`.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        problems: str = "",
+        editor: Editor | None = None,
+        rate: float = LEARNING_RATE,
+    ) -> None:
         torch.manual_seed(seed)
-        self.seed = seed
-        self.problems = make_edits(f"embedded:{PROBLEMS}", split="train", seed=seed)
+        self.seed, self.rate = seed, rate
+        source = problems or f"embedded:{PROBLEMS}"
+        self.problems = make_edits(source, split="train", seed=seed)
+        self.lesson = f"drawn from {len(self.problems):,} of the embedded world (`{source}`)"
         self.probe = make_edits(f"embedded:{PROBE}", split="test", seed=seed)
         self.tokens = tokens(self.problems.instructions)
         self.nothing = tokens([""])
-        self.editor = embedded_editor().train().to(memory_format=torch.channels_last)
+        self.editor = (editor or embedded_editor()).train().to(memory_format=torch.channels_last)
+        self.editor.requires_grad_(True)
         self.average = copy.deepcopy(self.editor).requires_grad_(False)
         self.ddim = DDIM(self.editor.schedule, steps=10)
         whole = DDIM(self.editor.schedule, steps=1000)  # its tables are the schedule itself
         self.signal, self.noise = (table[:, None, None, None] for table in (whole.signal, whole.noise))
-        self.optimiser = torch.optim.AdamW(
-            self.editor.parameters(), LEARNING_RATE, (0.9, 0.99), weight_decay=1e-3, fused=True
-        )
+        self.optimiser = torch.optim.AdamW(self.editor.parameters(), rate, (0.9, 0.99), weight_decay=1e-3, fused=True)
         self.updates, self.seconds = 0, 0.0
         self.loss, self.success = 1.0, 0.0  # running squared error, and share of the probe solved when last tried
 
     def update(self, done: float) -> None:
         """One update, `done` (0 to 1) of the way through the training."""
-        rate = LEARNING_RATE * min(1, (self.updates + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+        rate = self.rate * min(1, (self.updates + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
         self.optimiser.param_groups[0]["lr"] = rate
         loss = self.error(torch.randint(len(self.problems), (BATCH,)))
         self.optimiser.zero_grad()
@@ -135,12 +146,15 @@ class Trainer:
         set_random_state(saved["random"])
 
 
-def train(minutes: float, seed: int, checkpoint: Path) -> Trainer:
-    """Train for `minutes` in all, from `checkpoint` if it is there; on Ctrl-C, keep it and raise KeyboardInterrupt."""
-    trainer = Trainer(seed)
+def train(trainer: Trainer, minutes: float, path: Path) -> Trainer:
+    """Train for `minutes` in all, from what is left of an earlier training for `path`, if there is any.
+
+    On Ctrl-C, keep what is done and raise KeyboardInterrupt.
+    """
+    checkpoint, name = partial(path), path.stem
     if checkpoint.exists():
         trainer.load_state_dict(read_tensors(checkpoint))
-        print(f"editor: goes on from {checkpoint}, update {trainer.updates}", flush=True)
+        print(f"{name}: goes on from {checkpoint}, update {trainer.updates}", flush=True)
     budget, saved = 60 * minutes, trainer.seconds
     with interruption() as interrupted:
         while trainer.seconds < budget:
@@ -149,24 +163,21 @@ def train(minutes: float, seed: int, checkpoint: Path) -> Trainer:
             trainer.seconds += time.monotonic() - start
             stop, due = interrupted(), trainer.seconds >= min(budget, saved + EVERY)
             if due:
-                saved, before = trainer.seconds, trainer.success
+                saved = trainer.seconds
                 trainer.try_out()
-                if before < HALF <= trainer.success:
-                    keep(trainer, checkpoint.with_name(HALFWAY.name))
             if due or stop:
                 write_tensors(checkpoint, trainer.state_dict())
             if due or stop or trainer.updates % 50 == 0:
-                print(f"editor: {progress(trainer, budget)}", flush=True)
+                print(f"{name}: {progress(trainer, budget)}", flush=True)
             if stop:
-                print(f"editor: kept in {checkpoint}; the same command goes on", flush=True)
+                print(f"{name}: kept in {checkpoint}; the same command goes on", flush=True)
                 raise KeyboardInterrupt
     return trainer
 
 
-def keep(trainer: Trainer, path: Path) -> None:
-    """Write the averaged editor, and how it was made."""
-    facts = {"seed": trainer.seed, "updates": trainer.updates, "seconds": round(trainer.seconds)}
-    save_editor(trainer.averaged(), path, {name: str(value) for name, value in facts.items()})
+def partial(path: Path) -> Path:
+    """Where an unfinished training of the weights `path` is kept."""
+    return path.with_suffix(".partial.pt")
 
 
 def progress(trainer: Trainer, budget: float) -> str:

@@ -8,6 +8,7 @@ MAKERS = {  # modules with ``make(minutes=..., seed=...)``
     "renderer": ".make_renderer",
     "painter": ".make_painter",
     "editor": ".make_editor",
+    "half-editor": ".make_half_editor",
 }
 
 

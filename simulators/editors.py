@@ -65,8 +65,8 @@ def load_editor(
     attention_slicing: bool = False,
     safety_checker: bool = False,
 ) -> Editor:
-    """The editor `name`, frozen: `shipped`; `half-trained`, the same one in the middle of its training, which leaves
-    much to learn; the path of a `.safetensors` file that `save_editor` wrote; or a
+    """The editor `name`, frozen: `shipped`; `half-trained`, the same one gone on with on imperfect targets, which is
+    right now and then; the path of a `.safetensors` file that `save_editor` wrote; or a
     `StableDiffusionInstructPix2PixPipeline` by its name on the hub (`timbrooks/instruct-pix2pix`) or its folder.
 
     `attention_slicing` (slower, in less memory) and `safety_checker` (flagged pictures come out black) are those of a

@@ -13,11 +13,12 @@ from torch import Tensor
 from . import triples
 from .edit_checker import check
 from .edit_language import KINDS
-from .edit_scenes import SIZE
-from .edit_world import Problems, draw_problems
+from .edit_scenes import SIZE, Scenes
+from .edit_world import Problems, corrupted, draw_problems
 from .targets import SPLITS, embedded_count
 
 REAL_SIZE = 512  # pixels of real pictures unless another size is asked for, as Stable Diffusion has it
+WRONG = 0.5  # of imperfect targets
 UNKNOWN = -1  # the kind of a real edit
 
 __all__ = ["KINDS", "UNKNOWN", "Edit", "Edits", "EmbeddedEdits", "StoredEdits", "make_edits"]
@@ -58,8 +59,10 @@ class EmbeddedEdits:
 
     size = SIZE
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, shown: Scenes | None = None) -> None:
+        """`shown`: the targets that are shown, in place of what was asked for exactly, which is checked still."""
         self._problems = problems
+        self._shown = problems.target if shown is None else shown
         self.instructions = problems.instructions()
         self.objects = [request.named for request in problems.requests()]
         self.captions = problems.captions()
@@ -70,7 +73,8 @@ class EmbeddedEdits:
     def __getitem__(self, index: Tensor) -> Edit:
         problems = self._at(index)
         mask = 255 * problems.mask().to(torch.uint8)
-        return Edit(problems.source.pixels(), problems.target.pixels(), mask, problems.kind)
+        shown = self._shown[index.to(problems.kind.device)]
+        return Edit(problems.source.pixels(), shown.pixels(), mask, problems.kind)
 
     def check(self, image: Tensor, index: Tensor) -> dict[str, Tensor]:
         """As `Edits.check`, by the exact checker."""
@@ -115,6 +119,7 @@ def make_edits(
     | source | problems | splits | size |
     | --- | --- | --- | --- |
     | `embedded`, `embedded:COUNT` | the embedded world, drawn from `seed` | train, test | 32 |
+    | `imperfect`, `imperfect:COUNT` | the same, but every other target is not what was asked | train, test | 32 |
     | `magicbrush:PATH` | MagicBrush, as on the hub or in its archive (`triples.magicbrush`) | train, test, all | any |
     | `PATH`, `folder:PATH` | `NAME.png`, `NAME.mask.png`, `NAME.txt`, `NAME.target.png` | train, test, all | any |
 
@@ -124,10 +129,11 @@ def make_edits(
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}: expected one of {list(SPLITS)}")
     kind, _, rest = source.partition(":")
-    if kind == "embedded":
+    if kind in ("embedded", "imperfect"):
         if size not in (None, SIZE):
             raise ValueError(f"the embedded world is {SIZE} pixels, not {size}: leave the size out")
-        return EmbeddedEdits(draw_problems(embedded_count(source, split), seed, split).to(device))
+        problems = draw_problems(embedded_count(source, split), seed, split).to(device)
+        return EmbeddedEdits(problems, corrupted(problems, WRONG, seed) if kind == "imperfect" else None)
     read = triples.magicbrush if kind == "magicbrush" and rest else triples.folder
     root = Path(rest if rest and kind in ("magicbrush", "folder") else source)
     if not root.is_dir():

@@ -37,6 +37,15 @@ def test_the_checker_of_the_embedded_edits_takes_an_index():
     assert edits.check(target, index.roll(1))["done"].sum() + edits.check(target, index.roll(1))["kept"].sum() < 6
 
 
+def test_imperfect_edits_show_what_was_asked_every_other_time():
+    """The checker still knows what was asked; all but the targets is as in the embedded world."""
+    edits, exact = make_edits("imperfect:1000"), make_edits("embedded:1000")
+    index = torch.arange(1000)
+    verdict = edits.check(edits[index].target.float() / 255, index)
+    assert (verdict["done"] * verdict["kept"]).mean().item() == pytest.approx(0.5, abs=0.05)
+    assert edits.instructions == exact.instructions and torch.equal(edits[index].source, exact[index].source)
+
+
 def test_seeds_and_splits_of_the_embedded_edits():
     assert len(make_edits(split="test")) == 256
     one, same = make_edits("embedded:9", seed=1), make_edits("embedded:300", seed=1)

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from retouch.benchmarks import editor_card, make_editor
+from retouch.benchmarks import editor_card, make_editor, make_half_editor
 from retouch.benchmarks.checkpoint import read_tensors, write_tensors
 from retouch.benchmarks.editor_card import shares
 from retouch.benchmarks.make_editor import Trainer, make, train
@@ -96,7 +96,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(Trainer, "update", interrupted_update)
     with pytest.raises(KeyboardInterrupt):
-        train(minutes=5.0, seed=0, checkpoint=tmp_path / "editor.partial.pt")
+        train(Trainer(0), 5.0, tmp_path / "editor.safetensors")
     assert "the same command goes on" in capsys.readouterr().out
     assert read_tensors(tmp_path / "editor.partial.pt")["updates"] == 2
     make(tmp_path, minutes=1e-5, seed=0)
@@ -113,3 +113,14 @@ def test_make_writes_weights_and_their_card(tmp_path, capsys):
     assert "--minutes 0.002 --seed 0" in card
     assert "| return the input | 0.0% |" in card
     assert "updates/s" in capsys.readouterr().out
+
+
+def test_the_half_trained_editor_goes_on_from_the_shipped_one(tmp_path, monkeypatch):
+    """Its targets are wrong half of the time, which its card says; the shipped editor is where it starts."""
+    monkeypatch.setattr(make_half_editor, "PROBLEMS", "imperfect:16")
+    make_half_editor.make(tmp_path, minutes=1e-5)
+    half, shipped = load_editor(str(tmp_path / "editor-half.safetensors")), load_editor("shipped")
+    pairs = zip(half.parameters(), shipped.parameters(), strict=True)
+    assert max((mine - theirs).abs().max().item() for mine, theirs in pairs) < 0.01
+    card = (tmp_path / "editor-half.md").read_text()
+    assert "retouch make-weights half-editor" in card and "imperfect:16" in card
