@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..agents.rollout import Agent, Obs
 from ..envs.core import Task
-from ..envs.sb3 import SB3VecEnv
+from ..envs.sb3 import SB3VecEnv, SmallImages
 from .checkpoint import write_text
 from .denoisers import Reference
 from .evaluate import play
@@ -55,7 +55,8 @@ def learned(control: str, model: str, seed: int, steps: int, out: Path) -> PPO:
     )  # fmt: skip
     agent = PPO(
         "MultiInputPolicy", SB3VecEnv(made), n_steps=20, batch_size=160, n_epochs=5, gamma=1.0, gae_lambda=0.95,
-        learning_rate=3e-4, policy_kwargs={"log_std_init": -1.0}, seed=seed, device="cpu",
+        learning_rate=3e-4, seed=seed, device="cpu",
+        policy_kwargs={"features_extractor_class": SmallImages, "log_std_init": -1.0},
     )  # fmt: skip
     agent.learn(steps, progress_bar=False)
     out.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,36 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+
+class SmallImages(BaseFeaturesExtractor):
+    """Reads observations whose images may have fewer than 36 pixels a side, which Stable-Baselines3's own cannot::
+
+        PPO("MultiInputPolicy", env, policy_kwargs={"features_extractor_class": SmallImages})
+    """
+
+    def __init__(self, observation_space: Dict, width: int = 128):
+        images = {key: space for key, space in observation_space.items() if is_image_space(space)}
+        plain = [get_flattened_obs_dim(space) for key, space in observation_space.items() if key not in images]
+        super().__init__(observation_space, sum(plain) + width * len(images))
+        self.readers = nn.ModuleDict({key: nn.Flatten() for key in observation_space})
+        for key, space in images.items():
+            self.readers[key] = nn.Sequential(
+                nn.Conv2d(space.shape[0], 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),
+                nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+                nn.Linear(64 * 4 * 4, width), nn.ReLU(),
+            )  # fmt: skip
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """``[B, features]`` of what Stable-Baselines3 has made floats of."""
+        return torch.cat([reader(observations[key]) for key, reader in self.readers.items()], 1)
 
 
 class SB3VecEnv(VecEnv):
