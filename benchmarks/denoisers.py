@@ -15,6 +15,7 @@ from ..envs.core import Task
 from ..envs.image_edit import ImageEdit
 from ..simulators.adapters import add_adapter, has_adapter, save_adapter, without_adapter
 from ..simulators.ddim import DDIM
+from ..simulators.editors import SHIPPED
 
 
 class Reference(Agent):
@@ -72,6 +73,11 @@ def policy(task: Task, rank: int, alpha: float, full: bool, cfg: str) -> Diffusi
         add_adapter(editor, rank, alpha or None, seed=int(torch.randint(2**31, ())))
         unadapted = partial(without_adapter, editor)
     return DiffusionPolicy(editor, task.ddim, still(task), task.scale, cfg, task.control, unadapted)
+
+
+def rate(model: str) -> float:
+    """The learning rate for adapters of ``model``: DDPO's for pipelines; the embedded editors are small."""
+    return 1e-2 if model in SHIPPED or model.endswith(".safetensors") else 3e-4
 
 
 def still(task: ImageEdit) -> DDIM:

@@ -3,7 +3,6 @@
 import json
 import time
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,6 @@ if TYPE_CHECKING:  # the list of commands must not wait for torch
     from .edit import Edited, Sampling, Subject
     from .pictures import Picture
 
-LONGEST = 400  # letters of an error
 DTYPES = ("float32", "float16", "bfloat16")
 EMBEDDED = {"guidance": (1.0, 1.0), "eta": 1.0}  # as the shipped editor is measured
 PIPELINE = {"guidance": (7.5, 1.5), "eta": 0.0}  # as diffusers has it
@@ -119,10 +117,7 @@ def load(model: str, lora: Path | None, device: str, dtype: str, slicing: bool, 
         raise ValueError(f"no dtype {dtype!r}: expected one of {', '.join(DTYPES)}")
     editor = load_editor(model, pick_device(device), getattr(torch, dtype), slicing, checker)
     if lora is not None:
-        try:
-            load_adapter(editor, lora)
-        except ValueError as error:  # torch names every weight that does not fit
-            raise ValueError(shorten(str(error), LONGEST, placeholder=" ...)")) from error
+        load_adapter(editor, lora)
     return editor
 
 

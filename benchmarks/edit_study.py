@@ -2,10 +2,11 @@
 
     python -m retouch.benchmarks.edit_study [improve|ablation|report] --seeds 3 --updates 200 --out runs/edit-study
 
-``improve``: PPO with LoRA from a half-trained editor, for the exact reward, and from the shipped one, for the distance from the truth. ``ablation``: the
-rewards of InstructRL4Pix (Li et al., 2024, arXiv:2406.09973, Table 2), each alone and both, beside the exact one, all
-from the half-trained editor. ``report`` shows what there is. Every arm is trained from several seeds (it goes on where
-it was stopped) and measured on the same held-out problems; tables, JSON and pictures are written into ``--out``.
+``improve``: PPO with LoRA, from a half-trained editor for the exact reward, and from the shipped one for the distance
+from what was asked. ``ablation``: the rewards of InstructRL4Pix (Li et al., 2024, arXiv:2406.09973, Table 2), each
+alone and both, beside the exact one, all from the half-trained editor. ``report`` shows what there is. Every arm is
+trained from several seeds (it goes on where it was stopped) and measured on the same held-out problems; tables, JSON
+and pictures are written into ``--out``.
 """
 
 import argparse

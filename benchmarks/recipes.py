@@ -150,11 +150,15 @@ def painting(agent: str, env: Settings) -> Defaults:
 
 
 def editing(agent: str, env: Settings) -> Defaults:
-    """Whole episodes, judged beside those that begin alike; the editor itself is the policy where it can be."""
+    """Whole episodes; the editor itself is the policy where it can be, judged by groups that share a problem.
+
+    Where none do, all episodes of a rollout are one group, as in DDPO without statistics of its prompts.
+    """
     run = {"rollout": env["steps"], "num_envs": 64}
     if env["control"] == "guidance" or agent not in DENOISING:
         return {"run": run, "agent": {"gamma": 1.0}}
-    return {"run": run, "agent": DENOISING[agent], "policy": {"network": "denoiser"}}
+    shared = {"group": "source,instruction" if env["group"] > 1 else "", "lr": denoisers.rate(env["model"])}
+    return {"run": run, "agent": DENOISING[agent] | shared, "policy": {"network": "denoiser"}}
 
 
 def anything(task: Task) -> str | None:
@@ -257,9 +261,8 @@ EDITORS: dict[str, Callable[[Task], Agent]] = {
     "shipped": denoisers.Reference, "reference": denoisers.Reference, "copy": denoisers.Copy
 }  # fmt: skip
 NAMED: dict[type, dict[str, Callable[[Task], Agent]]] = {StrokePaint: PAINTERS, ImageEdit: EDITORS}
-GROUPED = {"group": "source,instruction", "lr": 3e-4}
-DENOISING: dict[str, dict[str, Any]] = {
-    "ppo": GROUPED | {"advantage": "grouped", "normalize": False, "advantage_clip": 5.0},
-    "reinforce": GROUPED | {"baseline": "group"},
+DENOISING: dict[str, dict[str, Any]] = {  # the clip range of DDPO is 1.6 nats over the numbers of a latent
+    "ppo": {"advantage": "grouped", "normalize": False, "advantage_clip": 5.0, "epochs": 1, "clip": 5e-4},
+    "reinforce": {"baseline": "group"},
 }
 DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting, "ImageEdit-v0": editing}

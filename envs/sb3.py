@@ -20,13 +20,13 @@ class SmallImages(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: Dict, width: int = 128):
-        images = {key: space for key, space in observation_space.items() if is_image_space(space)}
+        images = {key: space.shape or () for key, space in observation_space.items() if is_image_space(space)}
         plain = [get_flattened_obs_dim(space) for key, space in observation_space.items() if key not in images]
         super().__init__(observation_space, sum(plain) + width * len(images))
         self.readers = nn.ModuleDict({key: nn.Flatten() for key in observation_space})
-        for key, space in images.items():
+        for key, (channels, *_) in images.items():
             self.readers[key] = nn.Sequential(
-                nn.Conv2d(space.shape[0], 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),
+                nn.Conv2d(channels, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),
                 nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
                 nn.Linear(64 * 4 * 4, width), nn.ReLU(),
             )  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +14,7 @@ from .editor import Editor
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")  # of every attention, as DDPO adapts them
 WEIGHTS = "pytorch_lora_weights.safetensors"  # as diffusers calls the file,
 NAME = "default"  # and the adapter
+LONGEST = 200  # characters of another library's error that are passed on
 
 
 def add_adapter(editor: Editor, rank: int = 4, alpha: float | None = None, seed: int = 0) -> None:
@@ -51,7 +53,8 @@ def load_adapter(editor: Editor, folder: str | Path) -> None:
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read ({error}): save it anew") from error
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} does not fit this denoiser: it was trained on another one ({error})") from error
+        told = shorten(str(error), LONGEST, placeholder=" ...")  # torch names every weight that does not fit
+        raise ValueError(f"{path} does not fit this denoiser: it was trained on another one ({told})") from error
     if not has_adapter(editor):
         raise ValueError(f"{path} holds no weights of a denoiser's adapter: expected keys that begin with unet")
     _train(editor)

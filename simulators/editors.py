@@ -74,7 +74,11 @@ def load_editor(
     files cannot be read; FileNotFoundError where a file of weights is missing.
     """
     if name in SHIPPED or name.endswith(".safetensors"):
+        if safety_checker:
+            raise ValueError(f"{name} comes without a safety checker: load it without")
         editor = _read(SHIPPED.get(name, Path(name)))
+        if attention_slicing:
+            editor.unet.set_attention_slice("auto")
     else:
         editor = _load_pipeline(name, attention_slicing, safety_checker)
     return editor.requires_grad_(False).eval().to(device, dtype)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from retouch.benchmarks.denoisers import Copy, Reference, still
+from retouch.benchmarks.denoisers import Copy, Reference, rate, still
 from retouch.benchmarks.evaluate import play
 from retouch.benchmarks.plan import plan_run, read_plan
 from retouch.benchmarks.players import make_player
@@ -45,6 +45,12 @@ def test_the_editor_is_the_policy_and_groups_share_a_problem(model, agent):
     source = training.env.observe()["source"]
     assert torch.equal(source[0], source[1]) and not torch.equal(source[1], source[2])
     assert training.eval_task.group == 1
+
+
+def test_without_groups_all_episodes_are_one(model):
+    plan = plan_run("ImageEdit-v0", "ppo", [f"env.model={model}", "env.edits=embedded:40"])
+    assert (plan.learner.group, plan.learner.epochs, plan.learner.clip, plan.learner.lr) == ("", 1, 5e-4, 1e-2)
+    assert (rate("shipped"), rate("timbrooks/instruct-pix2pix")) == (1e-2, 3e-4)
 
 
 def test_by_noise_the_policy_is_a_copy(model):
