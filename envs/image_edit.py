@@ -119,6 +119,7 @@ class ImageEdit(Task[EditState]):
         self.scale, self.group, self.show_mask = scale, group, show_mask
         self.instructions, self.phrases = map(self.editor.tokens, (self.sources, self.edits.objects))
         self.special = self.editor.tokens([""]).unique().tolist()
+        self._decoded: tuple[Tensor | None, Tensor] = None, torch.empty(0)  # a latent and its picture
         latent = self.editor.latent_shape(self.size)
         self.attention_size = attention_size(self.editor.unet, latent[1:])
         self.latent_space = Box(-LIMIT, LIMIT, latent)
@@ -189,8 +190,10 @@ class ImageEdit(Task[EditState]):
         return pictures.repeat_interleave(times, 1).repeat_interleave(times, 2)
 
     def image(self, state: EditState) -> Tensor:
-        """The picture that the latent shows, ``[B, 3, size, size]`` in [0, 1]."""
-        return self.editor.decode(state.latent)
+        """The picture that the latent shows, ``[B, 3, size, size]`` in [0, 1]; decoded once for all who ask of it."""
+        if self._decoded[0] is not state.latent:
+            self._decoded = state.latent, self.editor.decode(state.latent)
+        return self._decoded[1]
 
     def usual(self, action: Tensor) -> Tensor:
         """The guidance ``[B, 2]`` of an action ``[B, 2]`` in [-1, 1], where 0 is the usual one."""

@@ -1,5 +1,7 @@
 """ImageEdit: the MDP under its three controls, its rewards, what it can be asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -226,3 +228,15 @@ def test_ddpo_is_a_configuration_of_ppo(make):
         assert metrics["kl"] == pytest.approx(0, abs=1e-5) and metrics["clip_fraction"] == 0
     after = agent.policy(batch.obs)[0].log_prob(batch.action) - before
     assert (after * advantage.flatten()).mean() > 0
+
+
+def test_a_finished_picture_is_decoded_once(make, monkeypatch):
+    """Its reward and its metrics look at the same one."""
+    task, seen = make(), []
+    decode = task.editor.decode
+    monkeypatch.setattr(task.editor, "decode", lambda latent: seen.append(latent) or decode(latent))
+    state, _ = played(task, lambda state: torch.randn_like(state.latent))
+    metrics = task.metrics(state)
+    assert len(seen) == 1 and torch.equal(seen[0], state.latent)
+    other = replace(state, latent=torch.zeros_like(state.latent))
+    assert not torch.equal(task.metrics(other)["l1"], metrics["l1"]) and len(seen) == 2
