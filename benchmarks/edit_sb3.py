@@ -29,7 +29,6 @@ from .statistics import Interval, difference
 
 TASK = "ImageEdit-v0"
 LANES, EPISODES, FIRST = 32, 512, 10_000  # environments side by side; held-out episodes, from this seed on
-REWARD = {"exact": 1.0, "l1": -20.0}  # the distance tells edits apart where all fail, or none
 SHOWN = ("success", "done", "kept", "l1")
 
 
@@ -51,11 +50,11 @@ def learned(control: str, model: str, seed: int, steps: int, out: Path) -> PPO:
         return PPO.load(kept)
     made = gym.make_vec(
         f"retouch:{TASK}", num_envs=LANES, autoreset_mode="SameStep",
-        model=model, control=control, reward=REWARD, edits="embedded:16384",
+        model=model, control=control, reward="exact", edits="embedded:16384",
     )  # fmt: skip
     agent = PPO(
         "MultiInputPolicy", SB3VecEnv(made), n_steps=20, batch_size=160, n_epochs=5, gamma=1.0, gae_lambda=0.95,
-        learning_rate=3e-4, seed=seed, device="cpu",
+        learning_rate=1e-3, seed=seed, device="cpu",
         policy_kwargs={"features_extractor_class": SmallImages, "log_std_init": -1.0},
     )  # fmt: skip
     agent.learn(steps, progress_bar=False)
@@ -98,9 +97,9 @@ def shown(control: str, table: dict) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--control", choices=("guidance", "noise"), default="guidance")
-    parser.add_argument("--model", default="shipped")
+    parser.add_argument("--model", default="half-trained")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=30_720)
+    parser.add_argument("--steps", type=int, default=20_480)
     parser.add_argument("--out", type=Path, default=Path("runs/edit-sb3"))
     given = parser.parse_args()
     torch.set_num_threads(1)
