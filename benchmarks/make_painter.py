@@ -18,7 +18,7 @@ from ..simulators.renderers import make_renderer
 from ..simulators.targets import Targets, make_targets
 from .checkpoint import random_state, read_tensors, set_random_state, write_tensors, write_text, write_whole
 from .painter_card import COUNTS, Table, card, measure
-from .recipes import PAINTER_WEIGHTS
+from .painter_policies import PAINTER_WEIGHTS
 
 SCENES = 2048  # of the embedded world
 SCENE = 192  # pixels they are drawn at

@@ -27,9 +27,9 @@ from ..envs.vector import TorchVectorEnv
 from ..rewards.pixel import l2
 from .checkpoint import write_text
 from .optimise import optimise
+from .painter_policies import PAINTER_WEIGHTS, painter
 from .plan import plan_run
 from .policies import BestColour, Random
-from .recipes import PAINTER_WEIGHTS, painter
 from .train import train, trained_agent
 
 COUNTS = (5, 10, 25, 50, 100, 200, 500, 1000)

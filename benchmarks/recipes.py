@@ -9,13 +9,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from gymnasium.spaces import Box
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import TASKS
 from ..agents.ddpg import DDPG, DDPGConfig
-from ..agents.policies.painter import Painter, StrokeNet
-from ..agents.policies.resnet import ResNetActor, ResNetCritic, load_published
+from ..agents.policies.resnet import ResNetActor, ResNetCritic
 from ..agents.policies.standard import StandardActor, StandardCritic, StandardPolicy
 from ..agents.ppo import PPO, PPOConfig
 from ..agents.reinforce import Reinforce, ReinforceConfig
@@ -25,11 +23,11 @@ from ..envs.image_edit import ImageEdit
 from ..envs.stroke_paint import StrokePaint
 from . import denoisers
 from .config import arguments, hint, settable
-from .policies import BestColour, Fixed, Random
+from .painter_policies import painter, published_painter
+from .policies import BestColour, Random
 
 Settings = Mapping[str, Any]
 Defaults = dict[str, dict[str, Any]]
-PAINTER_WEIGHTS = Path(__file__).parents[1] / "agents" / "weights" / "painter.safetensors"
 
 
 @dataclass(frozen=True)
@@ -212,26 +210,6 @@ def export(agent: Agent, folder: Path) -> None:
             denoisers.export(agent.policy, folder / "lora")
     elif isinstance(agent, Reinforce):
         denoisers.export(agent.policy, folder / "lora")
-
-
-def painter(task: Task, weights: Path = PAINTER_WEIGHTS) -> Agent:
-    """The painter that we ship, or one trained as it was, drawing with the task's own renderer."""
-    assert isinstance(task, StrokePaint)  # it is among the ``PAINTERS``
-    net = StrokeNet()
-    net.load_state_dict(load_file(weights))
-    return Fixed(Painter(task.renderer, net, task.strokes).to(task.device).eval())
-
-
-def published_painter(task: Task, weights: Path) -> Agent:
-    """An ``actor.pkl`` of Learning to Paint or, at a task with guidance, of Semantic Guidance."""
-    box = task.action_space
-    if not isinstance(task, StrokePaint) or not isinstance(box, Box):
-        raise ValueError("a published actor paints: it plays no other task")
-    if not weights.is_file():
-        raise FileNotFoundError(f"no actor at {weights}: give the path of a published actor.pkl")
-    actor = ResNetActor(task.observation_space, box)
-    load_published(actor, weights, "RGB" if task.guidance else "BGR")
-    return Fixed(actor.to(task.device).eval())
 
 
 def named_policy(name: str, task: Task) -> Agent:

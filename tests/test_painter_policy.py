@@ -14,7 +14,7 @@ from retouch.agents.policies.painter import (
     stroke_shape,
     variations,
 )
-from retouch.benchmarks.recipes import PAINTER_WEIGHTS
+from retouch.benchmarks.painter_policies import PAINTER_WEIGHTS
 from retouch.simulators.renderers import make_renderer
 from retouch.simulators.targets import make_targets
 
