@@ -55,8 +55,8 @@ def gradients(case: Case) -> Outcome:
 
 
 def one_step(case: Case) -> Outcome:
-    """How far the first optimiser step goes, rewarding every second environment."""
-    log_ratio = case.stepped.log_ratio
+    """How far the first optimiser step goes in the steps that are learned from, rewarding every second environment."""
+    log_ratio = case.stepped.log_ratio[list(case.learned)]
     off, gain = off_one(log_ratio), (log_ratio[:, ::2].mean() - log_ratio[:, 1::2].mean()).item()
     measured: Measured = {
         "lr": case.config.lr,

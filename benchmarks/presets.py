@@ -45,6 +45,7 @@ PRESETS = {
             "agent.by_episode=true",
             "agent.accumulate=1",
             "agent.share=1.0",
+            "agent.window=0,0",
             "agent.clip=1e-4",
             "agent.advantage_clip=5.0",
             "agent.max_grad_norm=1.0",

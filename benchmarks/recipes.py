@@ -150,12 +150,17 @@ def painting(agent: str, env: Settings) -> Defaults:
 def editing(agent: str, env: Settings) -> Defaults:
     """Whole episodes; the editor itself is the policy where it can be, judged by groups that share a problem.
 
-    Where none do, all episodes of a rollout are one group, as in DDPO without statistics of its prompts.
+    Where none do, all episodes of a rollout are one group, as in DDPO without statistics of its prompts. The noisier
+    half of the steps is learned from: there it is decided what is done, while the last one's gradients drown all else.
     """
     run = {"rollout": env["steps"], "num_envs": 64}
     if env["control"] == "guidance" or agent not in DENOISING:
         return {"run": run, "agent": {"gamma": 1.0}}
-    shared = {"group": "source,instruction" if env["group"] > 1 else "", "lr": denoisers.rate(env["model"])}
+    shared = {
+        "group": "source,instruction" if env["group"] > 1 else "",
+        "lr": denoisers.rate(env["model"]),
+        "window": (0, -(-env["steps"] // 2)),
+    }
     return {"run": run, "agent": DENOISING[agent] | shared, "policy": {"network": "denoiser"}}
 
 

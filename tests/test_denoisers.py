@@ -50,6 +50,7 @@ def test_the_editor_is_the_policy_and_groups_share_a_problem(model, agent):
 def test_without_groups_all_episodes_are_one(model):
     plan = plan_run("ImageEdit-v0", "ppo", [f"env.model={model}", "env.edits=embedded:40"])
     assert (plan.learner.group, plan.learner.epochs, plan.learner.clip, plan.learner.lr) == ("", 1, 5e-4, 1e-2)
+    assert plan.learner.window == (0, 5)
     assert (rate("shipped"), rate("timbrooks/instruct-pix2pix")) == (1e-2, 3e-4)
 
 
@@ -160,7 +161,7 @@ def test_the_published_table(model):
     assert (ppo.lr, ppo.eight_bit, ppo.epochs, ppo.accumulate, ppo.share) == (2e-4, True, 1, 1, 1.0)
     assert (ppo.clip, ppo.advantage_clip, ppo.max_grad_norm) == (1e-4, 5.0, 1.0)
     assert (ppo.history, ppo.least, ppo.group) == (16, 16, "source,instruction")
-    assert (policy.cfg, policy.full, policy.rank) == ("full", False, 4)
+    assert (policy.cfg, policy.full, policy.rank) == ("full", False, 4) and ppo.window == (0, 0)
     assert env["reward"] == {"attention": 1.0, "clipped_mae": -1.0}
     assert ppo.minibatch == run.rollout == env["steps"] and ppo.by_episode  # a step of Adam for every trajectory
     changed = plan_run(

@@ -57,6 +57,9 @@ def begun(task, agent, *settings):
 
 def editing(model, *settings, agent="ppo"):
     usual = {"env.edits": "embedded:16", "env.steps": "3", "env.group": "4", "num_envs": "8", "env.reward": "l1"}
+    usual |= {"agent.lr": "3e-4", "agent.window": "0,0", "agent.epochs": "4"}
+    if agent == "reinforce":
+        del usual["agent.epochs"]
     given = dict(setting.split("=", 1) for setting in (model, *settings))
     return begun("ImageEdit-v0", agent, *(f"{key}={value}" for key, value in (usual | given).items()))
 
@@ -243,7 +246,7 @@ def test_episodes_that_are_cut_are_found(edit):
 
 def test_groups_in_which_nothing_can_be_compared_are_found(model, edit):
     assert check("groups", edit).measured == {"groups": 2, "episodes in the smallest": 4, "largest": 4}
-    alone = editing(model, "env.group=1")
+    alone = editing(model, "env.group=1", "agent.group=source,instruction")
     assert check("groups", alone).verdict == "fail" and "set env.group" in check("groups", alone).advice
     uneven = check("groups", editing(model, "seed=2"))
     assert uneven.verdict == "warning" and "multiples of env.group" in uneven.advice
@@ -305,7 +308,7 @@ def test_only_the_adapter_gets_gradients(model, edit):
 def test_a_step_that_goes_too_far_is_found(edit):
     usual = check("one optimiser step", but(edit, window=(0, 2)))
     assert usual.verdict == "ok" and usual.measured["rewarded above others, in log-probability"] > 0
-    hasty = check("one optimiser step", but(edit, window=(0, 2), lr=0.03))
+    hasty = check("one optimiser step", but(edit, window=(0, 2), lr=0.3))
     assert hasty.verdict in ("warning", "fail") and hasty.measured["KL"] > 100 * usual.measured["KL"]
 
 
@@ -324,7 +327,7 @@ def test_findings_are_read_in_narrow_terminals(monkeypatch, capsys):
 
 def test_the_command_ends_as_its_findings_say(model):
     words = ["doctor", "ImageEdit-v0", "--model", model.removeprefix("env.model="), "env.edits=embedded:16", "--json"]
-    small = ["env.steps=2", "env.reward=l1", "num_envs=8", "env.group=4"]
+    small = ["env.steps=2", "env.reward=l1", "num_envs=8", "env.group=4", "agent.lr=3e-4"]
     result = CliRunner().invoke(app, [*words, *small])
     told = json.loads(result.output)
     assert result.exit_code == 0 and told["agent"] == "ppo" and len(told["findings"]) == len(CHECKS)
