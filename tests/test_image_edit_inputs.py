@@ -171,7 +171,9 @@ def test_precision(make, dtype):
 def test_a_pipelines_options_reach_it(make, model, monkeypatch):
     asked, load = [], image_edit.load_editor
     monkeypatch.setattr(image_edit, "load_editor", lambda *arguments: asked.append(arguments) or load(*arguments))
-    make(), make(attention_slicing=True), make(safety_checker=True, dtype="bfloat16")
+    make(), make(attention_slicing=True)
+    with pytest.raises(ValueError, match="without a safety checker"):
+        make(safety_checker=True, dtype="bfloat16")
     assert asked == [
         (model, "cpu", torch.float32, False, False),
         (model, "cpu", torch.float32, True, False),
