@@ -245,7 +245,9 @@ EDITORS: dict[str, Callable[[Task], Agent]] = {
 }  # fmt: skip
 NAMED: dict[type, dict[str, Callable[[Task], Agent]]] = {StrokePaint: PAINTERS, ImageEdit: EDITORS}
 DENOISING: dict[str, dict[str, Any]] = {  # the clip range of DDPO is 1.6 nats over the numbers of a latent
-    "ppo": {"advantage": "grouped", "normalize": False, "advantage_clip": 5.0, "epochs": 1, "clip": 5e-4},
+    "ppo": {
+        "advantage": "grouped", "normalize": False, "advantage_clip": 5.0, "epochs": 1, "minibatch": 160, "clip": 5e-4
+    },  # fmt: skip
     "reinforce": {"baseline": "group"},
 }
 DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting, "ImageEdit-v0": editing}
