@@ -155,7 +155,7 @@ def overview(subject: Subject, source: Picture, edits: dict[str, Edited]) -> Pic
     height = source.shape[0] * _times(source)
     before = [_enlarged(source)]
     after = [_enlarged(edited.picture) for edited in edits.values()]
-    looked = [heat_map(source, share) for share in _shares([edited.attention for edited in edits.values()])]
+    looked = [heat_map(source, share) for share in on_one_scale([edited.attention for edited in edits.values()])]
     known = subject.problem is not None and any(edited.verdict for edited in edits.values())
     answer = [_enlarged(pixels(subject.problem[FIRST].target / 255)[0])] if subject.problem and known else []
     told = [": ".join([name, ", ".join(in_words(edited))]).rstrip(": ") for name, edited in edits.items()]
@@ -186,8 +186,8 @@ def heat_map(picture: Picture, share: NDArray[np.float32]) -> Picture:
     return (0.4 * grey + 0.6 * colours).round().astype(np.uint8)
 
 
-def _shares(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """`maps` on one scale, from 0 where the least attention is to 1 where the most is: `[N, h, w]`."""
+def on_one_scale(maps: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """`maps` from 0 where the least attention is to 1 where the most is: `[N, h, w]`."""
     found = np.stack(maps)
     return (found - found.min()) / max(np.ptp(found), np.finfo(np.float32).tiny)
 

@@ -14,7 +14,7 @@ from ..envs.image_edit import ImageEdit
 from ..rewards.attention import token_map
 from ..simulators.attention import AttentionRecorder
 from .checkpoint import write_whole
-from .edit import heat_map
+from .edit import heat_map, on_one_scale
 from .edit_tables import NAMES
 from .evaluate import episodes_of, film
 from .pictures import Picture
@@ -129,9 +129,7 @@ def grid(edits: Sequence[tuple[Shown, Shown]], verdicts: Sequence[tuple[bool, bo
     heads = "source", "asked for", "before", "attention before", "after", "attention after"
     figure, axes = subplots(len(edits), len(heads), (9, 1.8 * len(edits) + 0.7))
     for row, (before, after), right in zip(np.atleast_2d(axes), edits, verdicts, strict=True):
-        looked = np.stack([before.attention, after.attention])
-        looked = (looked - looked.min()) / max(np.ptp(looked), np.finfo(np.float32).tiny)  # on one scale
-        maps = [heat_map(before.source, share) for share in looked]
+        maps = [heat_map(before.source, share) for share in on_one_scale([before.attention, after.attention])]
         pictures = before.source, before.truth, before.result, maps[0], after.result, maps[1]
         for place, picture in zip(row, pictures, strict=True):
             place.imshow(picture)

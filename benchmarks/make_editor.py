@@ -83,7 +83,7 @@ class Trainer:
         self.tokens = tokens(self.problems.instructions)
         self.nothing = tokens([""])
         self.editor = (editor or embedded_editor()).train().requires_grad_(True)
-        self.editor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.editor.unet.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.editor).requires_grad_(False)
         self.ddim = DDIM(self.editor.schedule, steps=10)
         whole = DDIM(self.editor.schedule, steps=1000)  # its tables are the schedule itself

@@ -12,6 +12,14 @@ from .. import backends
 
 WIDTHS = (96, 192, 384)  # 28.2 million weights in the UNet
 TEXT_WIDTH, TEXT_LENGTH = 128, 77
+SCHEDULE = {  # Stable Diffusion's
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
 
 
 def save_pipeline(folder: Path, widths: Sequence[int] = WIDTHS) -> Path:
@@ -47,20 +55,12 @@ def save_pipeline(folder: Path, widths: Sequence[int] = WIDTHS) -> Path:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    scheduler = diffusers.DDIMScheduler(  # Stable Diffusion's
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
     pipe = diffusers.StableDiffusionInstructPix2PixPipeline(
         vae=vae,
         text_encoder=transformers.CLIPTextModel(config),
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=scheduler,
+        scheduler=diffusers.DDIMScheduler(**SCHEDULE),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

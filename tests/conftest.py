@@ -1,6 +1,5 @@
 """Every registered task, small enough to play on a CPU in milliseconds, and a pipeline of the hub as small."""
 
-import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +10,9 @@ import torch
 
 import retouch
 from retouch import backends
+from retouch.benchmarks.random_pipeline import SCHEDULE, letters
+from retouch.envs.image_edit import ImageEdit
+from retouch.simulators.editors import embedded_editor, save_editor
 
 torch.set_num_threads(1)
 
@@ -40,6 +42,21 @@ def small(task_id):
 
 
 @pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """The path of an untrained editor."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
+    save_editor(embedded_editor(), path)
+    return str(path)
+
+
+@pytest.fixture
+def edit_task(model):
+    """Builds an ImageEdit of that editor."""
+    return lambda **settings: ImageEdit(**{"edits": "embedded:40", "model": model} | settings)
+
+
+@pytest.fixture(scope="session")
 def hub(tmp_path_factory):
     """A tiny random pipeline in the layout of the hub."""
     folder = tmp_path_factory.mktemp("hub")
@@ -65,7 +82,7 @@ def hub(tmp_path_factory):
         up_block_types=["UpDecoderBlock2D"] * 2,
         scaling_factor=0.18215,
     )
-    tokenizer = small_tokenizer(folder / "words")
+    tokenizer = letters(folder)
     config = transformers.CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
@@ -76,34 +93,17 @@ def hub(tmp_path_factory):
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    scheduler = diffusers.DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
     pipe = diffusers.StableDiffusionInstructPix2PixPipeline(
         vae=vae,
         text_encoder=transformers.CLIPTextModel(config).eval(),
         tokenizer=tokenizer,
         unet=unet.eval(),
-        scheduler=scheduler,
+        scheduler=diffusers.DDIMScheduler(**SCHEDULE),
         safety_checker=small_checker(),
         feature_extractor=transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16),
     )
     pipe.save_pretrained(folder / "pipe")
     return folder / "pipe"
-
-
-def small_tokenizer(folder):
-    folder.mkdir()
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return backends.transformers().CLIPTokenizer.from_pretrained(folder, model_max_length=77)
 
 
 def small_checker():

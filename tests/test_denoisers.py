@@ -14,18 +14,9 @@ from retouch.benchmarks.recipes import PolicyConfig, agents, build_agent, learne
 from retouch.benchmarks.train import Training, train
 from retouch.envs.image_edit import ImageEdit
 from retouch.simulators.adapters import has_adapter, load_adapter
-from retouch.simulators.editors import embedded_editor, load_editor, save_editor
+from retouch.simulators.editors import load_editor
 
 SHORT = ["env.edits=embedded:40", "env.steps=3", "env.group=2", "num_envs=4", "eval_episodes=2", "agent.lr=0.05"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The path of an untrained editor."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
-    save_editor(embedded_editor(), path)
-    return str(path)
 
 
 def task(model, **settings):

@@ -14,20 +14,11 @@ from retouch.cli import app
 from retouch.simulators.adapters import add_adapter, save_adapter
 from retouch.simulators.ddim import DDIM
 from retouch.simulators.editor import sample
-from retouch.simulators.editors import embedded_editor, load_editor, save_editor
+from retouch.simulators.editors import load_editor
 from retouch.simulators.edits import make_edits
 from retouch.simulators.images import read_image
 
 ASKED = "remove the red circle"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The path of an untrained editor."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
-    save_editor(embedded_editor(), path)
-    return str(path)
 
 
 def adapter(name, folder):

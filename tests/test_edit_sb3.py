@@ -10,16 +10,6 @@ from stable_baselines3 import PPO
 
 from retouch.benchmarks import edit_sb3
 from retouch.envs.sb3 import SmallImages
-from retouch.simulators.editors import embedded_editor, save_editor
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The path of an untrained editor."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
-    save_editor(embedded_editor(), path)
-    return str(path)
 
 
 @pytest.mark.parametrize("control", ["guidance", "noise"])

@@ -1,6 +1,7 @@
 """ImageEdit: the MDP under its three controls, its rewards, what it can be asked."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,34 +11,22 @@ from retouch.agents.policies.diffusion import DiffusionPolicy
 from retouch.agents.ppo import PPO, PPOConfig
 from retouch.agents.rollout import rollouts
 from retouch.envs.core import total
-from retouch.envs.image_edit import LIMIT, ImageEdit
+from retouch.envs.image_edit import LIMIT
 from retouch.envs.random import LaneRandom
 from retouch.envs.vector import TorchVectorEnv
 from retouch.rewards.attention import alignment
 from retouch.simulators.adapters import add_adapter
 from retouch.simulators.attention import attention_size
 from retouch.simulators.ddim import DDIM
-from retouch.simulators.editors import embedded_editor, load_editor, save_editor
+from retouch.simulators.editors import load_editor
 from retouch.simulators.edits import KINDS
 
 STEPS, LANES = 3, 4
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The path of an untrained editor."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
-    save_editor(embedded_editor(), path)
-    return str(path)
-
-
 @pytest.fixture
-def make(model):
-    def task(**settings):
-        return ImageEdit(**{"edits": "embedded:40", "model": model, "steps": STEPS} | settings)
-
-    return task
+def make(edit_task):
+    return partial(edit_task, edits="embedded:40", steps=STEPS)
 
 
 def lanes(first=0, count=LANES):

@@ -1,7 +1,6 @@
 """What ImageEdit is handed: a pipeline and pictures of one's own, a precision, pictures and texts at reset."""
 
-import json
-from string import ascii_lowercase
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -9,68 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
-from retouch import backends
 from retouch.envs import image_edit
 from retouch.envs.image_edit import ImageEdit
 from retouch.envs.random import LaneRandom
 from retouch.envs.stroke_paint import StrokePaint
 from retouch.envs.vector import TorchVectorEnv
-from retouch.simulators.editors import embedded_editor, save_editor
 
 STEPS, LANES = 2, 3
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The path of an untrained editor."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
-    save_editor(embedded_editor(), path)
-    return str(path)
-
-
 @pytest.fixture
-def make(model):
-    def task(**settings):
-        return ImageEdit(**{"edits": "embedded:12", "model": model, "steps": STEPS} | settings)
-
-    return task
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    """The folder of a tiny random pipeline, in the layout of the hub."""
-    diffusers, transformers = backends.diffusers(), backends.transformers()
-    folder = tmp_path_factory.mktemp("hub")
-    letters = ["<|startoftext|>", "<|endoftext|>", *ascii_lowercase, *(letter + "</w>" for letter in ascii_lowercase)]
-    (folder / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    torch.manual_seed(0)
-    unet = diffusers.UNet2DConditionModel(
-        in_channels=8,
-        out_channels=4,
-        down_block_types=["CrossAttnDownBlock2D"],
-        up_block_types=["CrossAttnUpBlock2D"],
-        block_out_channels=[16],
-        layers_per_block=1,
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=8,
-    )
-    blocks = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
-    text = {"vocab_size": len(letters), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
-    pipe = diffusers.StableDiffusionInstructPix2PixPipeline(
-        vae=diffusers.AutoencoderKL(latent_channels=4, block_out_channels=(8, 16), norm_num_groups=4, **blocks),
-        text_encoder=transformers.CLIPTextModel(transformers.CLIPTextConfig(num_attention_heads=2, **text)),
-        tokenizer=transformers.CLIPTokenizer.from_pretrained(folder, model_max_length=77),
-        unet=unet,
-        scheduler=diffusers.DDIMScheduler(clip_sample=False),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipe.save_pretrained(folder / "pipe")
-    return folder / "pipe"
+def make(edit_task):
+    return partial(edit_task, edits="embedded:12", steps=STEPS)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -9,14 +10,12 @@ from torch.nn.functional import interpolate
 
 from retouch import backends
 from retouch.envs import edit_scores
-from retouch.envs.image_edit import ImageEdit
 from retouch.envs.random import LaneRandom
 from retouch.rewards.aesthetic import AestheticHead
 from retouch.rewards.attention import alignment
 from retouch.rewards.clip import clip_similarity
 from retouch.simulators.adapters import add_adapter
 from retouch.simulators.clip import ClipScorer
-from retouch.simulators.editors import embedded_editor, save_editor
 from retouch.simulators.jpeg import jpeg_kilobytes
 
 STEPS, LANES = 2, 3
@@ -27,21 +26,9 @@ TINY = {
 CLIP = "random:retouch-edits-768"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The path of an untrained editor."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
-    save_editor(embedded_editor(), path)
-    return str(path)
-
-
 @pytest.fixture
-def make(model):
-    def task(**settings):
-        return ImageEdit(**{"edits": "embedded:12", "model": model, "steps": STEPS} | settings)
-
-    return task
+def make(edit_task):
+    return partial(edit_task, edits="embedded:12", steps=STEPS)
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ class DiffusionPolicy(nn.Module):
         self.denoiser: Any = denoiser  # a Module that is a Denoiser
         self.sampler, self.still, self.unadapted = sampler, still, unadapted
         self.scale, self.cfg, self.control = scale, cfg, control
+        self.register_state_dict_post_hook(keep_trained)
         self._told: tuple[Tensor, Tensor, Obs] | None = None  # the last source and instruction, and their context
 
     def forward(self, obs: Obs) -> tuple["Step", Tensor]:
@@ -87,17 +88,13 @@ class DiffusionPolicy(nn.Module):
             self._told = source, instruction, {"condition": condition, "text": text}
         return self._told[2]
 
-    def state_dict(self, *args: Any, **settings: Any) -> dict[str, Any]:  # type: ignore[override]
-        trained = self._trained()
-        return {name: x for name, x in super().state_dict(*args, **settings).items() if name in trained}
-
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Raises RuntimeError for weights of other names, if ``strict``, and of other shapes."""
-        trained, given = self._trained(), state_dict.keys()
-        if strict and trained != given:
+        wanted, given = trained(self), state_dict.keys()
+        if strict and wanted != given:
             raise RuntimeError(
                 f"these are not the weights that {type(self).__name__} trains: "
-                f"missing {sorted(trained - given)}, unexpected {sorted(given - trained)}"
+                f"missing {sorted(wanted - given)}, unexpected {sorted(given - wanted)}"
             )
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
@@ -119,8 +116,17 @@ class DiffusionPolicy(nn.Module):
         output = self.denoiser.guided(latent, time, told["condition"], told["text"], self.scale, self.cfg)
         return Step(*self.sampler.gaussian(output, latent, left), self.still.gaussian(output, latent, left)[0])
 
-    def _trained(self) -> set[str]:
-        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+def keep_trained(policy: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Of what ``state`` holds of ``policy``, whose names begin with ``prefix``, leave what is trained."""
+    kept = {prefix + name for name in trained(policy)}
+    for name in [name for name in state if name.startswith(prefix) and name not in kept]:
+        del state[name]
+
+
+def trained(policy: nn.Module) -> set[str]:
+    """The names of the parameters that are."""
+    return {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
 
 
 class Step(Distribution):
