@@ -33,7 +33,7 @@ class Faces(Protocol):
         ...
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
-        """One step of the semantic field, ``[B, D]``: ``attribute`` ``[B]`` int64 and ``direction`` ``[B]``, 1 or -1."""
+        """One step of the semantic field, ``[B, D]``: ``attribute`` ``[B]`` int64, ``direction`` ``[B]`` 1 or -1."""
         ...
 
     def judge(self, image: Tensor) -> Tensor:
