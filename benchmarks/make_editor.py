@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from ..simulators.edit_language import tokens
 from ..simulators.editor import Editor
 from ..simulators.editors import SHIPPED, embedded_editor, save_editor
 from ..simulators.edits import make_edits
-from .checkpoint import random_state, read_tensors, set_random_state, write_tensors, write_text
+from .checkpoint import random_state, set_random_state, write_text
 from .editor_card import Table, card, measure, sampler, shares
-from .train import interruption
+from .lessons import partial, train
 
 WEIGHTS = SHIPPED["shipped"]
 PROBLEMS = 1 << 18  # about as many as are seen in an hour: few are seen twice
@@ -29,7 +28,6 @@ AVERAGE = 0.999  # of the past, in the weights that are kept
 DROPPED = 0.05  # of each: the instruction alone, both, the source alone; as InstructPix2Pix
 EDITED = 4.0  # weight of an error where the edit belongs: elsewhere copying nearly does
 SKEW = 3.0  # of times towards noise: below about t = 860 the latent gives away what was asked for
-EVERY = 300.0  # seconds between checkpoints, each with its probe
 
 
 def make(out: str | Path = WEIGHTS.parent, minutes: float = 88.0, seed: int = 0) -> Table:
@@ -131,6 +129,9 @@ class Trainer:
         """Measure `success` on the probe, drawing nothing from the training's own random numbers."""
         self.success = shares(self.probe, sampler(self.averaged(), self.ddim))["success"]
 
+    def told(self) -> str:
+        return f"loss {self.loss:.4f}, held-out success {self.success:.0%}"
+
     def state_dict(self) -> dict[str, Any]:
         modules = {name: getattr(self, name).state_dict() for name in ("editor", "average", "optimiser")}
         names = ("seed", "updates", "seconds", "loss", "success")
@@ -144,43 +145,3 @@ class Trainer:
         for name in ("updates", "seconds", "loss", "success"):
             setattr(self, name, saved[name])
         set_random_state(saved["random"])
-
-
-def train(trainer: Trainer, minutes: float, path: Path) -> Trainer:
-    """Train for `minutes` in all, from what is left of an earlier training for `path`, if there is any.
-
-    On Ctrl-C, keep what is done and raise KeyboardInterrupt.
-    """
-    checkpoint, name = partial(path), path.stem
-    if checkpoint.exists():
-        trainer.load_state_dict(read_tensors(checkpoint))
-        print(f"{name}: goes on from {checkpoint}, update {trainer.updates}", flush=True)
-    budget, saved = 60 * minutes, trainer.seconds
-    with interruption() as interrupted:
-        while trainer.seconds < budget:
-            start = time.monotonic()
-            trainer.update(trainer.seconds / budget)
-            trainer.seconds += time.monotonic() - start
-            stop, due = interrupted(), trainer.seconds >= min(budget, saved + EVERY)
-            if due:
-                saved = trainer.seconds
-                trainer.try_out()
-            if due or stop:
-                write_tensors(checkpoint, trainer.state_dict())
-            if due or stop or trainer.updates % 50 == 0:
-                print(f"{name}: {progress(trainer, budget)}", flush=True)
-            if stop:
-                print(f"{name}: kept in {checkpoint}; the same command goes on", flush=True)
-                raise KeyboardInterrupt
-    return trainer
-
-
-def partial(path: Path) -> Path:
-    """Where an unfinished training of the weights `path` is kept."""
-    return path.with_suffix(".partial.pt")
-
-
-def progress(trainer: Trainer, budget: float) -> str:
-    rate, left = trainer.updates / trainer.seconds, max(0.0, budget - trainer.seconds)
-    told = f"loss {trainer.loss:.4f}, {rate:.2f} updates/s, {left:.0f} s left"
-    return f"update {trainer.updates}, {told}, held-out success {trainer.success:.0%}"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..simulators.editors import SHIPPED, load_editor
 from .editor_card import Table
-from .make_editor import Trainer, finish, train
+from .lessons import train
+from .make_editor import Trainer, finish
 
 PROBLEMS = "imperfect:32768"
 LEARNING_RATE = 4e-4

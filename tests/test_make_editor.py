@@ -9,7 +9,8 @@ import torch
 from retouch.benchmarks import editor_card, make_editor, make_half_editor
 from retouch.benchmarks.checkpoint import read_tensors, write_tensors
 from retouch.benchmarks.editor_card import shares
-from retouch.benchmarks.make_editor import Trainer, make, train
+from retouch.benchmarks.lessons import train
+from retouch.benchmarks.make_editor import Trainer, make
 from retouch.simulators.editors import load_editor
 from retouch.simulators.edits import make_edits
 
