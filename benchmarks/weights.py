@@ -9,6 +9,8 @@ MAKERS = {  # modules with ``make(minutes=..., seed=...)``
     "painter": ".make_painter",
     "editor": ".make_editor",
     "half-editor": ".make_half_editor",
+    "face-networks": ".make_face_networks",
+    "fields": ".make_fields",
 }
 
 

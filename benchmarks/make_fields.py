@@ -1,0 +1,115 @@
+"""Trains the semantic fields of the embedded faces as the published ones were, measures them, writes their card."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..simulators.face_fields import WEIGHTS, SemanticFields, save_fields
+from ..simulators.face_latent import SIZE, FaceLatent
+from ..simulators.face_networks import load_face_networks
+from ..simulators.face_renderer import FaceRenderer
+from ..simulators.faces import ATTRIBUTES, DEGREES
+from .checkpoint import random_state, set_random_state, write_text
+from .fields_card import Table, card, measure
+from .lessons import partial, train
+
+PICTURES = 64  # pixels
+BATCH = 16  # faces; each is edited by all five fields
+STEPS = 4  # to a degree
+PERSON = 5.0  # weight of the change of the identity features, as published
+LIKELY = 1.0  # of the discriminator's verdict, as published
+LEARNING_RATE = 1e-3
+WARM_UP = 100  # updates
+TEST = 1000  # held-out faces
+
+
+def make(out: str | Path = WEIGHTS.parent, minutes: float = 10.0, seed: int = 0) -> Table:
+    """Train for `minutes`; write `face-fields.safetensors` and its card `face-fields.md` into `out`; return the card's
+    table.
+
+    Interrupted, by Ctrl-C or otherwise, it goes on where it was. How many updates fit into the minutes depends on the
+    machine.
+    """
+    path = Path(out) / WEIGHTS.name
+    trainer = train(Trainer(seed), minutes, path)
+    save_fields(trainer.fields, path)
+    table = measure(trainer.fields, TEST, seed + 1)
+    number, threads = sum(weight.numel() for weight in trainer.fields.parameters()), torch.get_num_threads()
+    training = (
+        f"`{path.name}`, {number:,} weights of `SemanticFields` (`simulators/face_fields.py`), made by "
+        f"`retouch make-weights fields --minutes {minutes:g} --seed {seed}`: {trainer.updates:,} updates of {BATCH} "
+        f"faces, each edited by all five fields, on {threads} thread(s)."
+    )
+    text = card(training, table, TEST)
+    write_text(path.with_suffix(".md"), text)
+    partial(path).unlink(missing_ok=True)
+    print(text)
+    return table
+
+
+class Trainer:
+    """The published objective, through the renderer: `STEPS` steps from where a face is, in a straight line, show one
+    degree more of the attribute and the other four as they were to the predictor, the same person to the network for
+    identity, and a likely face to the discriminator. Faces that have an attribute in full teach nothing about it.
+    """
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.seed = seed
+        self.latent, self.render, self.networks = FaceLatent(), FaceRenderer(PICTURES), load_face_networks()
+        self.fields = SemanticFields()
+        self.optimiser = torch.optim.Adam(self.fields.parameters(), LEARNING_RATE)
+        self.updates, self.seconds = 0, 0.0
+        self.losses = torch.ones(3)  # running: degrees, person, likely
+
+    def update(self, done: float) -> None:
+        """One update, `done` (0 to 1) of the way through the training."""
+        rate = LEARNING_RATE * min(1, (self.updates + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+        self.optimiser.param_groups[0]["lr"] = rate
+        losses = self.error(torch.randn(BATCH, SIZE))
+        self.optimiser.zero_grad()
+        (losses * torch.tensor([1.0, PERSON, LIKELY])).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.fields.parameters(), 1.0)
+        self.optimiser.step()
+        self.updates += 1
+        self.losses = self.losses.lerp(losses.detach(), max(0.01, 1 / self.updates))
+
+    def error(self, latent: Tensor) -> Tensor:
+        """`[3]`, the losses of edits of latents `[B, 40]`."""
+        with torch.no_grad():
+            source = self.render(self.latent.factors(latent))
+            labels, person = self.networks.degrees(source).argmax(2), self.networks.embed(source)
+        wanted = labels + torch.eye(len(ATTRIBUTES), dtype=torch.long)[:, None]  # [5, B, 5]
+        taught = (wanted < DEGREES).all(2).float()
+        edited = latent + STEPS * self.fields(latent)
+        image = self.render(self.latent.factors(edited.flatten(0, 1)))
+        logits = self.networks.degrees(image).flatten(0, 1)
+        wrong = F.cross_entropy(logits, wanted.clamp_max(DEGREES - 1).flatten(), reduction="none")
+        other = (self.networks.embed(image).unflatten(0, taught.shape) - person).abs().mean(2)
+        unlikely = F.softplus(-self.networks.likely(image)).view(taught.shape)
+        losses = torch.stack([wrong.view(wanted.shape).mean(2), other, unlikely])
+        return (losses * taught).sum((1, 2)) / taught.sum()
+
+    def try_out(self) -> None:
+        """The running losses tell enough: every face is a new one."""
+
+    def told(self) -> str:
+        return "loss of degrees {:.3f}, person {:.4f}, likely {:.3f}".format(*self.losses.tolist())
+
+    def state_dict(self) -> dict[str, Any]:
+        modules = {name: getattr(self, name).state_dict() for name in ("fields", "optimiser")}
+        names = ("seed", "updates", "seconds", "losses")
+        return {**modules, **{name: getattr(self, name) for name in names}, "random": random_state()}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        if saved["seed"] != self.seed:
+            raise ValueError(f"the training to go on with has seed {saved['seed']}, not {self.seed}")
+        for name in ("fields", "optimiser"):
+            getattr(self, name).load_state_dict(saved[name])
+        for name in ("updates", "seconds", "losses"):
+            setattr(self, name, saved[name])
+        set_random_state(saved["random"])

@@ -1,0 +1,74 @@
+"""The embedded world of faces: drawn by a procedure, behind an entangled latent, and known exactly."""
+
+import torch
+from torch import Tensor
+
+from .face_fields import ENTANGLEMENT, StraightLines, load_fields
+from .face_latent import SIZE, FaceLatent
+from .face_networks import EMBEDDING, load_face_networks
+from .face_renderer import FaceRenderer
+
+BASES = ("field", "line")
+
+
+class EmbeddedFaces:
+    """Faces of `size` pixels, as `ExactFaces` of `simulators/faces.py`.
+
+    `entanglement` is how far the latent's axes are turned about (0: every factor is a straight line); `base` is what
+    a step of an edit follows: the trained semantic `field`, or the straight `line` of a regression. `judge` and
+    `embed` look at pictures alone, through small networks.
+    """
+
+    noise_size = SIZE
+    latent_shape = (SIZE,)
+    embedding_size = EMBEDDING
+
+    def __init__(
+        self,
+        size: int = 64,
+        entanglement: float = ENTANGLEMENT,
+        base: str = "field",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if base not in BASES:
+            raise ValueError(f"edits follow a {' or a '.join(BASES)}, got base {base!r}")
+        if base == "field" and entanglement != ENTANGLEMENT:
+            raise ValueError(
+                f"the fields were trained at entanglement {ENTANGLEMENT}, got {entanglement}: choose base 'line'"
+            )
+        self.size = size
+        latent = FaceLatent(entanglement)
+        self.latent = latent.to(device)
+        self.base = (load_fields() if base == "field" else StraightLines(latent)).to(device)
+        self.renderer = FaceRenderer(size).to(device)
+        self.networks = load_face_networks(device=device)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        return noise
+
+    def point(self, latent: Tensor) -> Tensor:
+        return latent
+
+    def move(self, latent: Tensor, edit: Tensor) -> Tensor:
+        return latent + edit
+
+    def synthesize(self, latent: Tensor) -> Tensor:
+        return self.renderer(self.latent.factors(latent))
+
+    def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
+        return self.base.step(latent, attribute, direction)
+
+    def judge(self, image: Tensor) -> Tensor:
+        return self.networks.degrees(image).softmax(2)
+
+    def embed(self, image: Tensor) -> Tensor:
+        return self.networks.embed(image)
+
+    def degrees(self, latent: Tensor) -> Tensor:
+        return self.latent.degrees(latent)
+
+    def factors(self, latent: Tensor) -> Tensor:
+        return self.latent.factors(latent)
+
+    def reach(self, latent: Tensor, degrees: Tensor) -> Tensor:
+        return self.latent.reach(latent, degrees)
