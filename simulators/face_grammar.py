@@ -5,21 +5,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from .face_degrees import DEGREES, ORDERED, ORDERED_AGE, TARGETS, WISHED, WISHED_AGE
 from .face_language import variants
 from .face_replies import LEADS, PLEASE, POLITE
-from .face_requests import (
-    BY,
-    CHANGES,
-    DEGREES,
-    HOW,
-    ORDERED,
-    ORDERED_AGE,
-    TARGETS,
-    UNMEASURED,
-    WISHED,
-    WISHED_AGE,
-    Wordings,
-)
+from .face_requests import BY, CHANGES, HOW, UNMEASURED, Wordings
 
 KINDS = ("definite", "indefinite", "target")  # change by a said amount 1..5, by an unsaid amount; a said degree 0..5
 NAMED = (*DEGREES, "")  # attributes in order; "", which an index of -1 finds: none is named, the last edited is meant
@@ -53,7 +42,8 @@ SYNONYMS = {
     "smile": ("grin",),
     "I want": ("I'd like", "I would love", "I need", "show me"),
     "remove": ("delete", "erase", "drop"),
-    "big": ("large",),
+    "a beard": ("a moustache", "whiskers"),
+    "big": ("large", "huge"),
     "make": ("turn",),
     "that is": ("that's", "it is", "it's"),
     "a bit": ("a tad", "just a bit", "a little bit"),
@@ -69,6 +59,13 @@ class Request(NamedTuple):
     attribute: str  # "" where it is not named
     direction: int = 1  # of a change: 1 or -1
     value: int = 1  # the amount of a definite change, the degree of a target
+
+
+class Asked(NamedTuple):
+    """A request in words, not yet addressed to anybody."""
+
+    text: str
+    manner: str  # a field of Wordings
 
 
 def requests() -> list[Request]:
@@ -93,14 +90,18 @@ def wordings(request: Request) -> Wordings:
     return _filled(_both(changes, UNMEASURED[attribute][more]), {"how": "", "by": ""})
 
 
-def phrase(mode: str, request: Request, choose: Choose, synonyms: bool = False) -> str:
-    """One of the many ways to make a request in a mode of LEADS, each part chosen by ``choose``."""
-    asked = wordings(request)
-    wording = choose(asked.order + asked.wish + asked.remark)
-    before = choose(POLITE) if wording in asked.order else ""
-    after = "" if before or wording in asked.remark else choose(PLEASE)
-    said = " ".join(part for part in (choose(LEADS[mode]), before, wording) if part) + after
-    return sentence(reworded(said, choose) if synonyms else said)
+def asked(request: Request, choose: Choose) -> Asked:
+    """One of the ways to make the request."""
+    manners = {wording: manner for manner, found in wordings(request)._asdict().items() for wording in found}
+    wording = choose(list(manners))
+    return Asked(wording, manners[wording])
+
+
+def addressed(mode: str, wording: Asked, choose: Choose) -> str:
+    """A sentence to the system, in a mode of LEADS."""
+    before = choose(POLITE) if wording.manner == "order" else ""
+    after = "" if before or wording.manner == "remark" else choose(PLEASE)
+    return sentence(" ".join(part for part in (choose(LEADS[mode]), before, wording.text) if part) + after)
 
 
 def reworded(text: str, choose: Choose) -> str:

@@ -25,8 +25,8 @@ HEADS = {  # the nine heads and their classes, in the published order
     "target_score": ("0", "1", "2", "3", "4", "5"),
     "request_mode": ("change_definite", "change_indefinite", "target", "end"),
 }
-# What a user's mode is called by the heads of the four system modes; "" where it makes no sense after them. Who does
-# not say yes has not said yes, and who wants to end may end.
+# What a user's mode, or what people mean besides, is called by the heads of the four system modes; "" where it makes no
+# sense after them. Who does not say yes has not said yes, and who wants to end may end.
 _CALLED = {
     "request": ("start_pureRequest", "no_pureRequest", "no_pureRequest", "pureRequest"),
     "yes": ("", "yes", "yes", ""),
@@ -37,6 +37,8 @@ _CALLED = {
     "no_end": ("", "no_end", "yes_end", "end"),
     "end": ("", "no_end", "yes_end", "end"),
     "unclear": ("", "", "", ""),
+    "enough": ("", "", "yes", ""),
+    "not_enough": ("start_pureRequest", "no_pureRequest", "no", "pureRequest"),
 }
 
 
@@ -54,10 +56,12 @@ class Understanding:
 
 
 def label(mode: str, request: Request | None = None) -> list[int]:
-    """The classes of the nine heads."""
+    """The classes of the nine heads for a sentence of a user in ``mode``, or one that says "enough" or "not_enough"."""
     named = dict.fromkeys(HEADS, "") | dict(zip(SYSTEM_MODES, _CALLED[mode], strict=True))
     if mode.endswith("end"):
         named["request_mode"] = "end"
+    if mode == "not_enough":
+        request = Request("indefinite", "")
     classes = [HEADS[head].index(name) if name else UNLABELLED for head, name in named.items()]
     return classes if request is None else classes[:4] + _asked(request)
 

@@ -16,7 +16,16 @@ ANSWERS = {
     "no": "(no|nope|nah|no, thank you|not really|no, thanks|I do not think so|rather not|no, not that)",
     "no_end": "(no, that is all|no, I am done|no, nothing else|no, thank you, that is it|no, we are finished)",
     "end": "(that's all|that is all|I am done|that's it|nothing else|I am happy with it|we are finished|stop here|bye)",
-    "unclear": "(hmm|I am not sure|what do you mean ?|hello|undo|who are you ?|tell me a joke|I do not know)",
+    "unclear": "(hmm|I am not sure|what do you mean ?|hello|undo|who are you ?|tell me a joke|I do not like it)",
+}
+
+# What people say besides, and the simulated user does not.
+OVERHEARD = {
+    "enough": "(enough|that is enough|ok|okay, thanks|great|perfect|good|nice|I like it|looks good|well done)",
+    "not_enough": "(not enough|not yet|not quite|still not enough|not quite there)",
+    "end": "(quit|exit|stop|thanks, bye|done|finished|that will be all|nothing|no more changes|goodbye)",
+    "no": "(nope, thanks|never|no way|rather not, thanks|please do not)",
+    "unclear": "(that looks bad|I don't like it|what can you do ?|help|why ?|what ?|blue hair|a bigger nose)",
 }
 
 # What the published simulator says, each attribute's (less, more); in our words. Then, when nothing is left: "end".
@@ -97,7 +106,7 @@ FEEDBACK = {
     "whether_enough": (
         "(Done. |Here you are. |)Now {state}. (Is that enough?|Is that what you want?|Do you like it?)",
         "(Done. |Okay. |)I have changed {name}. (Is it enough like this?|Does that suit you?)",
-        "(Done. |Okay. |)(Shall I go on|Shall I do more), or {is} {name} fine like this?",
+        "(Done. |Okay. |)(Shall I go on|Shall I continue), or {is} {name} fine like this?",
     ),
     "whats_next": (
         "(All right. |Okay. |)(What would you like next?|What shall I change now?|Is there anything else?)",

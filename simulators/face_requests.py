@@ -1,4 +1,4 @@
-"""How users ask for a change of a face, in our own words: patterns of `face_language.variants`, with slots.
+"""How users ask to change a face by some amount, in our own words: patterns of `face_language.variants`, with slots.
 
 The slots: ``{how}`` an amount before a comparative, ``{by}`` an amount at the end, both empty where no amount is said.
 """
@@ -73,7 +73,12 @@ CHANGES = {
                 "let them smile {how} less",
                 "tone the smile down {by}",
             ),
-            ("{how} (less of a smile|less smiling)", "they should smile {how} less", "they should look {how} sadder"),
+            (
+                "{how} (less of a smile|less smiling)",
+                "{how} (more serious|less happy)",
+                "they should smile {how} less",
+                "they should look {how} sadder",
+            ),
         ),
         Wordings(
             (
@@ -82,7 +87,11 @@ CHANGES = {
                 "let them smile {how} more",
                 "widen the smile {by}",
             ),
-            ("{how} (more of a smile|more smiling)", "they should smile {how} more", "they should look {how} happier"),
+            (
+                "{how} (more of a smile|more smiling|happier)",
+                "they should smile {how} more",
+                "they should look {how} happier",
+            ),
         ),
     ),
     "age": (
@@ -97,9 +106,14 @@ CHANGES = {
     ),
     "": (
         Wordings(
-            ("go back {by}", "do {how} less"), ("{how} less", "{how} less of (it|that)"), ("that is {how} too much",)
+            ("go back {by}", "do {how} less"),
+            ("{how} less", "{how} less of (it|that)", "{how} (shorter|smaller|thinner)"),
+            ("that is {how} too much",),
         ),
-        Wordings(("go {how} further", "do {how} more"), ("{how} more", "{how} more of (it|that)", "{how} further")),
+        Wordings(
+            ("go {how} further", "do {how} more"),
+            ("{how} more", "{how} more of (it|that)", "{how} further", "{how} (longer|bigger|thicker)"),
+        ),
     ),
 }
 
@@ -109,7 +123,7 @@ UNMEASURED = {
         Wordings(("give the bangs a trim",), (), ("the bangs are too long", "there are too many bangs")),
         Wordings(
             ("add (some |)bangs", "give them bangs"),
-            ("I want bangs",),
+            ("I want bangs", "bangs"),
             ("the bangs are too short", "bangs would be nice"),
         ),
     ),
@@ -117,7 +131,7 @@ UNMEASURED = {
         Wordings(("choose more subtle glasses",), ("lighter frames",), ("the glasses are too (thick|heavy|dark)",)),
         Wordings(
             ("add (some |)glasses", "put glasses on them", "give them glasses", "let them wear glasses"),
-            ("I want glasses",),
+            ("I want glasses", "glasses"),
             ("the glasses are too thin", "glasses would be nice"),
         ),
     ),
@@ -125,7 +139,7 @@ UNMEASURED = {
         Wordings(("give the beard a trim", "take off some of the beard"), (), ("the beard is too (long|much)",)),
         Wordings(
             ("add (a|some) beard", "give them a beard", "grow a beard", "add some facial hair"),
-            ("I want a beard",),
+            ("I want a beard", "a beard"),
             ("the beard is too short", "a beard would be nice"),
         ),
     ),
@@ -133,7 +147,7 @@ UNMEASURED = {
         Wordings(("calm the smile down",), (), ("the smile is too (big|much)", "that is too cheerful")),
         Wordings(
             ("make them smile", "cheer them up", "add a smile", "put a smile on them"),
-            ("I want a smile",),
+            ("I want a smile", "a smile"),
             ("they look too serious", "a smile would be nice"),
         ),
     ),
@@ -145,74 +159,4 @@ UNMEASURED = {
         Wordings(("go back",), ("not so much",), ("too much",)),
         Wordings(("keep going", "continue"), ("even more",), ("that is too little",)),
     ),
-}
-
-# What an attribute of a said degree is called. After "give them"; of age, after "make them look like".
-DEGREES = {
-    "bangs": (
-        "(no bangs|a free forehead|no bangs at all)",
-        "(very short bangs|tiny bangs|just a hint of bangs)",
-        "(short bangs|fairly short bangs|bangs over a bit of the forehead)",
-        "(medium bangs|bangs of medium length|bangs over half of the forehead)",
-        "(long bangs|bangs over most of the forehead|bangs over nearly all of the forehead)",
-        "(very long bangs|bangs down to the eyes|bangs over the whole forehead)",
-    ),
-    "eyeglasses": (
-        "(no glasses|bare eyes|no glasses at all)",
-        "(rimless glasses|frameless glasses|glasses without a frame)",
-        "(thin glasses|glasses with a thin frame|thin black glasses|fine glasses)",
-        "(thick glasses|glasses with a thick frame|thick black glasses|chunky glasses)",
-        "(thin sunglasses|sunglasses|sunglasses with a thin frame|light sunglasses)",
-        "(thick sunglasses|big sunglasses|sunglasses with a thick frame|heavy dark sunglasses)",
-    ),
-    "beard": (
-        "(no beard|a clean shave|no beard at all)",
-        "(stubble|some stubble|a light stubble|a hint of a beard)",
-        "(a short beard|a neat short beard|a small beard)",
-        "(a medium beard|a beard of medium length|an average beard)",
-        "(a bushy beard|a long beard|a big moustache and a bushy beard)",
-        "(a very long beard|a full beard|a huge beard|a beard like a wizard)",
-    ),
-    "smiling": (
-        "(no smile|a serious face|a neutral expression|no smile at all)",
-        "(a faint smile|a hint of a smile|a subtle smile)",
-        "(a small smile|a gentle smile|a smile with some teeth)",
-        "(a bright smile|a friendly smile with teeth|a medium smile)",
-        "(a big smile|a broad smile|a very big smile)",
-        "(a laugh|a big laugh|a laugh with the mouth wide open)",
-    ),
-    "age": (
-        "(a child|a small child|a kid|a baby)",
-        "(a teenager|a teen|a student of twenty|somebody in their twenties)",
-        "(a young adult|somebody of thirty|somebody in their thirties)",
-        "(somebody of forty|a middle-aged person|somebody in their forties)",
-        "(a senior|somebody of sixty|somebody in their fifties|somebody in their sixties)",
-        "(a very old person|somebody of eighty|somebody in their seventies|a great-grandparent)",
-    ),
-}
-ORDERED = ("give them {degree}", "change it to {degree}", "let them have {degree}")
-WISHED = ("{degree}", "I want {degree}", "I would like {degree}", "they should have {degree}")
-ORDERED_AGE = ("make them look like {degree}", "turn them into {degree}", "make them {degree}")
-WISHED_AGE = ("{degree}", "I want them to look like {degree}", "they should look like {degree}")
-
-# Further ways to ask for a degree: (attribute, degree).
-TARGETS = {
-    ("bangs", 0): Wordings(("remove the bangs", "(cut|take) the bangs off", "clear the forehead"), ("without bangs",)),
-    ("bangs", 5): Wordings(("hide the whole forehead", "cover the whole forehead with bangs"), ()),
-    ("eyeglasses", 0): Wordings(
-        ("(remove|lose) the glasses", "take (off the glasses|the glasses off)", "get rid of the glasses"),
-        ("without glasses",),
-        ("the glasses have to go",),
-    ),
-    ("beard", 0): Wordings(
-        ("remove the beard", "shave (them|the beard off|it off)", "get rid of the beard"),
-        ("without a beard", "clean-shaven", "they should be clean-shaven"),
-    ),
-    ("smiling", 0): Wordings(
-        ("remove the smile", "stop the smiling", "make them serious", "keep a straight face"), ("without a smile",)
-    ),
-    ("smiling", 5): Wordings(("make them laugh", "let them laugh out loud"), ("they should laugh out loud",)),
-    ("age", 3): Wordings(("make them middle-aged",), ("middle-aged",)),
-    ("age", 5): Wordings(("make them very old", "make them as old as you can"), ("very old", "really old")),
-    ("age", 0): Wordings(("make them a child again", "make them as young as you can"), ("very young",)),
 }

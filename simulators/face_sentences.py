@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .face_grammar import KINDS, NAMED, Request, phrase, requests, sentence
+from .face_grammar import KINDS, NAMED, Request, addressed, asked, requests, sentence
 from .face_heads import MODES, REASONS, SYSTEM_MODES, Understanding, label
 from .face_language import Vocabulary, slip, tokenize, variants
 from .face_replies import ANSWERS, FEEDBACK, LEADS, NAMES, OFFERS, PUBLISHED, STATES
@@ -134,7 +134,7 @@ def spoken() -> Spoken:
     for mode, pattern in ANSWERS.items():
         found[mode, None] = add([sentence(text) for text in variants(pattern)], label(mode))
     for mode, request in itertools.product(LEADS, requests()):
-        said = dict.fromkeys(phrase(mode, request, luck.choice) for _ in range(3 * WORDINGS))
+        said = dict.fromkeys(addressed(mode, asked(request, luck.choice), luck.choice) for _ in range(3 * WORDINGS))
         found[mode, request] = add(list(said)[:WORDINGS], label(mode, request))
     rows = {}
     for place in itertools.product(*map(range, (len(MODES), len(KINDS), len(NAMED), 2, DEGREES))):
