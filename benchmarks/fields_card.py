@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..simulators.face_factors import FACTORS, IDENTITY
 from ..simulators.face_fields import ENTANGLEMENT, SemanticFields, StraightLines
-from ..simulators.face_latent import SIZE, FaceLatent
+from ..simulators.face_latent import FaceLatent
 from ..simulators.faces import ATTRIBUTES, DEGREES
 
 LONGEST = 20  # steps after which a face is given up
@@ -24,7 +25,7 @@ def measure(fields: SemanticFields, count: int, seed: int) -> Table:
     person; `drift`: the mean square per coordinate of the distance to the same person with that change alone.
     """
     latent = FaceLatent(ENTANGLEMENT)
-    noise = torch.randn(count, SIZE, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(count, FACTORS, generator=torch.Generator().manual_seed(seed))
     bases: dict[str, Step] = {"field": fields.step, "line": StraightLines(latent).step}
     return {
         f"{name}: {attribute}": one_degree(latent, noise, step, place)
@@ -51,7 +52,7 @@ def one_degree(latent: FaceLatent, source: Tensor, step: Step, attribute: int) -
     values = {
         "steps": steps,
         "others": (after - before).abs().sum(1).sub((after - before)[:, attribute].abs()) / (len(ATTRIBUTES) - 1),
-        "person": change[:, 5:28].square().mean(1),
+        "person": change[:, IDENTITY].square().mean(1),
         "drift": (edited - latent.reach(source, exact)).square().mean(1),
     }
     return {"reached": float(reached.float().mean())} | {name: float(v[reached].mean()) for name, v in values.items()}

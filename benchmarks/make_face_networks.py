@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..simulators.face_latent import SIZE, FaceLatent
+from ..simulators.face_factors import FACTORS, IDENTITY
+from ..simulators.face_latent import FaceLatent
 from ..simulators.face_networks import WEIGHTS, FaceNetworks, save_face_networks
 from ..simulators.face_renderer import FaceRenderer
 from ..simulators.faces import ATTRIBUTES, DEGREES
@@ -28,7 +29,6 @@ TEMPERATURE = 0.07  # of telling people apart
 AVERAGE = 0.995  # of the past, in the weights that are kept
 TEST = 4096  # held-out pairs
 HELD_OUT = 1 << 20  # seeds from which on they are drawn
-PERSON = slice(5, 28)  # of the factors
 
 
 def make(out: str | Path = WEIGHTS["world"].parent, minutes: float = 10.0, seed: int = 0) -> dict[str, Scores]:
@@ -72,9 +72,9 @@ def photographer() -> Draw:
     def draw(count: int) -> Pairs:
         likely = torch.rand(count) < 0.5
         stretch = torch.where(likely, 1.0, 1.2 + 0.8 * torch.rand(count))
-        first = latent.factors(stretch[:, None] * torch.randn(count, SIZE))
-        second = latent.factors(torch.randn(count, SIZE))
-        second[:, PERSON] = first[:, PERSON]
+        first = latent.factors(stretch[:, None] * torch.randn(count, FACTORS))
+        second = latent.factors(torch.randn(count, FACTORS))
+        second[:, IDENTITY] = first[:, IDENTITY]
         uniform = (DEGREES - 1) * torch.rand(count, len(ATTRIBUTES))
         degrees = second[:, : len(ATTRIBUTES)]
         second[:, : len(ATTRIBUTES)] = torch.where(torch.rand(count, 1) < 0.5, uniform, degrees)

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..simulators.face_factors import FACTORS
 from ..simulators.face_fields import WEIGHTS, SemanticFields, save_fields
-from ..simulators.face_latent import SIZE, FaceLatent
+from ..simulators.face_latent import FaceLatent
 from ..simulators.face_networks import load_face_networks
 from ..simulators.face_renderer import FaceRenderer
 from ..simulators.faces import ATTRIBUTES, DEGREES
@@ -70,7 +71,7 @@ class Trainer:
         """One update, `done` (0 to 1) of the way through the training."""
         rate = LEARNING_RATE * min(1, (self.updates + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
         self.optimiser.param_groups[0]["lr"] = rate
-        losses = self.error(torch.randn(BATCH, SIZE))
+        losses = self.error(torch.randn(BATCH, FACTORS))
         self.optimiser.zero_grad()
         (losses * torch.tensor([1.0, PERSON, LIKELY])).sum().backward()
         torch.nn.utils.clip_grad_norm_(self.fields.parameters(), 1.0)

@@ -6,11 +6,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from .face_factors import FACTORS
+from .face_factors import FACTORS, NAMES
 from .faces import ATTRIBUTES, DEGREES
 
 WEIGHTS = Path(__file__).parent / "weights" / "face-latent.safetensors"
-SIZE = len(FACTORS)
 CENTRE = (1.0, 0.6, 0.3, 2.0, 2.2)  # degree = CENTRE + SPREAD * a standard normal score, cut to [0, 5]: 40 to 50 % have
 SPREAD = (1.9, 2.0, 1.9, 1.6, 1.25)  # no bangs, no glasses, no beard
 BIAS = (  # which factor of the data goes with which other, and how much: none follows one that follows it
@@ -52,7 +51,7 @@ class FaceLatent(nn.Module):
         with safe_open(path, "pt") as file:
             for name in file.keys():
                 self.register_buffer(name, file.get_tensor(name))
-        rest = SIZE - len(ATTRIBUTES)
+        rest = FACTORS - len(ATTRIBUTES)
         self.register_buffer("bias", _bias())
         self.register_buffer("unbias", torch.linalg.inv(self.bias))
         self.register_buffer("centre", torch.tensor(CENTRE + (0.0,) * rest))
@@ -79,7 +78,7 @@ class FaceLatent(nn.Module):
     def reach(self, latent: Tensor, degrees: Tensor) -> Tensor:
         """The latent that differs in its degrees ``[B, 5]`` alone; what shows a degree already stays as it is."""
         factors = self.factors(latent)
-        raw, rest = factors.split([len(ATTRIBUTES), SIZE - len(ATTRIBUTES)], 1)
+        raw, rest = factors.split([len(ATTRIBUTES), FACTORS - len(ATTRIBUTES)], 1)
         there = torch.isclose(raw.clamp(0, DEGREES - 1), degrees, rtol=0, atol=1e-4)
         return self.inverse(torch.cat([torch.where(there, raw, degrees), rest], 1))
 
@@ -94,8 +93,8 @@ class FaceLatent(nn.Module):
 
 
 def _bias() -> Tensor:
-    place = {name: index for index, name in enumerate(FACTORS)}
-    bias = torch.eye(SIZE)
+    place = {name: index for index, name in enumerate(NAMES)}
+    bias = torch.eye(FACTORS)
     for factor, other, weight in BIAS:
         bias[place[factor], place[other]] = weight
     return bias / bias.norm(dim=1, keepdim=True)

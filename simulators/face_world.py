@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from .face_factors import FACTORS
 from .face_fields import ENTANGLEMENT, StraightLines, load_fields
-from .face_latent import SIZE, FaceLatent
+from .face_latent import FaceLatent
 from .face_networks import EMBEDDING, load_face_networks
 from .face_renderer import FaceRenderer
 
@@ -19,8 +20,8 @@ class EmbeddedFaces:
     `embed` look at pictures alone, through small networks.
     """
 
-    noise_size = SIZE
-    latent_shape = (SIZE,)
+    noise_size = FACTORS
+    latent_shape = (FACTORS,)
     embedding_size = EMBEDDING
 
     def __init__(

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from retouch.simulators.face_factors import FACTORS
+from retouch.simulators.face_factors import NAMES
 from retouch.simulators.face_latent import FaceLatent
 
-PLACE = {name: index for index, name in enumerate(FACTORS)}
+PLACE = {name: index for index, name in enumerate(NAMES)}
 
 
 def noise(count, seed=0):
