@@ -24,7 +24,7 @@ from .language_card import card, measure
 DRAWN = 60_000  # sentences
 HELD_OUT = 10  # of so many wordings with other words than the simulated user's, one is never trained on
 ANSWERS_SHARE, NONSENSE_SHARE = 0.1, 0.15  # of sentences that ask for nothing, and of those that mean nothing
-STRANGE, TERSE = 0.15, 0.2  # shares of sentences with an unknown word among them, and without articles
+STRANGE, TERSE = 0.2, 0.2  # shares of sentences with an unknown word among them, and without articles
 REWORDED = 0.7  # share of requests with other words than the simulated user's
 EMBEDDING, HIDDEN, HEAD = 32, 64, 32
 BATCH = 256
@@ -98,16 +98,17 @@ def nonsense(words: list[str], luck: Random) -> str:
         return f"{luck.choice(UNWANTED)} {reworded(wording.text, luck.choice)}"
     if lot < 0.6 and (strange := SUBJECTS.sub(STRANGER, wording.text)) != wording.text:
         return strange
-    return " ".join(luck.choice((luck.choice(words), STRANGER)) for _ in range(luck.randint(1, 10)))
+    return " ".join(luck.choice((luck.choice(words), STRANGER)) for _ in range(luck.randint(2, 10)))
 
 
 def disturbed(words: list[str], luck: Random) -> list[str]:
-    """The same as people may type it: with a word that is not known, or without articles."""
+    """The same as people may type it: without articles, or with a word that is not known, such as a name."""
     if luck.random() < TERSE:
-        words = [word for word in words if word not in ("a", "the", "some")] or words
+        words = [word for word in words if word not in ("a", "the")] or words
     if luck.random() < STRANGE:
         place = luck.randint(0, len(words))
-        words = [*words[:place], STRANGER, *words[place:]]
+        named = place < len(words) and words[place] in ("them", "him", "her", "me", "they", "he", "she")
+        words = [*words[:place], STRANGER, *words[place + named :]]
     return words
 
 

@@ -52,22 +52,20 @@ WISHED_AGE = ("{degree}", "I want them to look like {degree}", "they should look
 
 # Further ways to ask for a degree: (attribute, degree).
 TARGETS = {
-    ("bangs", 0): Wordings(
-        ("remove the bangs", "(cut|take) the bangs off", "clear the forehead"), ("without bangs", "no more bangs")
-    ),
+    ("bangs", 0): Wordings(("remove the bangs", "(cut|take) the bangs off", "clear the forehead"), ("without bangs",)),
     ("bangs", 5): Wordings(("hide the whole forehead", "cover the whole forehead with bangs"), ()),
     ("eyeglasses", 0): Wordings(
         ("(remove|lose) the glasses", "take (off the glasses|the glasses off)", "get rid of the glasses"),
-        ("without glasses", "no more glasses"),
+        ("without glasses",),
         ("the glasses have to go",),
     ),
     ("beard", 0): Wordings(
         ("remove the beard", "shave (them|the beard off|it off)", "get rid of the beard"),
-        ("without a beard", "no more beard", "clean-shaven", "they should be clean-shaven"),
+        ("without a beard", "clean-shaven", "they should be clean-shaven"),
     ),
     ("smiling", 0): Wordings(
         ("remove the smile", "stop smiling", "make them serious", "keep a straight face"),
-        ("without a smile", "no more smiling", "they should not smile"),
+        ("without a smile", "they should not smile"),
     ),
     ("smiling", 5): Wordings(("make them laugh", "let them laugh out loud"), ("they should laugh out loud",)),
     ("age", 0): Wordings(

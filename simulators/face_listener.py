@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import chain
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from .face_grammar import KINDS
 from .face_heads import HEADS, MODES, REASONS, SYSTEM_MODES, Understanding
 from .face_language import WORDS, tokenize
 from .face_sentences import Sentences
-from .language_encoder import Language
+from .language_encoder import Language, load_language
 
 CERTAIN = 0.5  # what is understood with less confidence is unclear, an attribute with less is not named
 AT_ONCE = 1024  # sentences that are encoded together
@@ -110,6 +111,13 @@ class Listener:
             confidence=confidence,
             reason=torch.zeros_like(mode),
         )
+
+
+def load_listener(
+    name: str | Path = "shipped", sentences: Sentences | None = None, device: torch.device | str = "cpu"
+) -> Listener:
+    """A listener with the encoder ``name``, as `load_language` reads it."""
+    return Listener(load_language(name), sentences or Sentences(device), device)
 
 
 def _certainty(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ UNMEASURED = {
         Wordings(("give the bangs a trim",), (), ("the bangs are too long", "there are too many bangs")),
         Wordings(
             ("add (some |)bangs", "give them bangs"),
-            ("I want bangs", "bangs"),
+            ("I want bangs", "some bangs"),
             ("the bangs are too short", "bangs would be nice"),
         ),
     ),
@@ -131,7 +131,7 @@ UNMEASURED = {
         Wordings(("choose more subtle glasses",), ("lighter frames",), ("the glasses are too (thick|heavy|dark)",)),
         Wordings(
             ("add (some |)glasses", "put glasses on them", "give them glasses", "let them wear glasses"),
-            ("I want glasses", "glasses"),
+            ("I want glasses", "some glasses"),
             ("the glasses are too thin", "glasses would be nice"),
         ),
     ),
