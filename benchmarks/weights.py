@@ -9,6 +9,7 @@ MAKERS = {  # modules with ``make(minutes=..., seed=...)``
     "painter": ".make_painter",
     "editor": ".make_editor",
     "half-editor": ".make_half_editor",
+    "language": ".make_language",
     "face-networks": ".make_face_networks",
     "fields": ".make_fields",
 }
