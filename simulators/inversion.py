@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,8 @@ def invert(
     tuned, draw = list(tune), torch.Generator().manual_seed(0)
     mean, spread = _population(world, draw, image.device)
     latent = mean.expand(len(image), *mean.shape).clone().requires_grad_()
-    optimiser = torch.optim.Adam([{"params": [latent]}, {"params": tuned, "lr": TUNING_RATE}])
+    groups: list[dict[str, Any]] = [{"params": [latent]}, {"params": tuned, "lr": TUNING_RATE}]
+    optimiser = torch.optim.Adam(groups)
     wanted = _seen(image)
     for weight in tuned:
         weight.requires_grad_(True)

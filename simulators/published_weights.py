@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from .clip import UNREADABLE
 Network = TypeVar("Network", bound=nn.Module)
 
 _SCALAR = np.float64(0).__reduce__()[0]  # what makes NumPy's numbers; its module has two names, an old and a new one
-_HARMLESS = [  # what training runs saved beside their weights: arguments and the best score
+_HARMLESS: list[Any] = [  # what training runs saved beside their weights: arguments and the best score
     Namespace,
     np.dtype,
     np.dtypes.Float32DType,

@@ -29,7 +29,7 @@ class FieldFunction(nn.Module):
     def forward(self, point: Tensor) -> Tensor:
         x = point
         for number, layer in enumerate(self.field):
-            x = layer["Linear"](leaky_relu(x, SLOPE) if number else x)
+            x = layer.get_submodule("Linear")(leaky_relu(x, SLOPE) if number else x)
         return x
 
 
