@@ -20,7 +20,7 @@ from .lessons import partial, train
 
 PICTURES = 64  # pixels
 BATCH = 16  # faces; each is edited by all five fields
-STEPS = 4  # to a degree
+STEPS = 3  # to a degree
 PERSON = 5.0  # weight of the change of the identity features, as published
 LIKELY = 1.0  # of the discriminator's verdict, as published
 LEARNING_RATE = 1e-3

@@ -20,9 +20,9 @@ LINE = 0.25  # of a degree: what a step along a straight line adds, by the linea
 
 
 class SemanticFields(nn.ModuleDict):
-    """A published field for each attribute; the published mapping M is the identity here, where latents are normal."""
+    """A published field for each attribute, as wide as the latent; the mapping M is the identity, as latents are flat."""
 
-    def __init__(self, layers: int = 8, hidden: int = 128) -> None:
+    def __init__(self, layers: int = 8, hidden: int = FACTORS) -> None:
         super().__init__({attribute: FieldFunction(FACTORS, layers, hidden) for attribute in ATTRIBUTES})
 
     def forward(self, latent: Tensor) -> Tensor:
