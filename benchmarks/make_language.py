@@ -21,7 +21,7 @@ from ..simulators.language_encoder import WEIGHTS, Language, LanguageEncoder, sa
 from .checkpoint import write_text
 from .language_card import card, measure
 
-DRAWN = 60_000  # sentences
+DRAWN = 150_000  # sentences
 HELD_OUT = 10  # of so many wordings with other words than the simulated user's, one is never trained on
 ANSWERS_SHARE, NONSENSE_SHARE = 0.1, 0.15  # of sentences that ask for nothing, and of those that mean nothing
 STRANGE, TERSE = 0.2, 0.2  # shares of sentences with an unknown word among them, and without articles
@@ -43,7 +43,7 @@ class Example(NamedTuple):
     held_out: bool
 
 
-def make(out: str | Path = WEIGHTS.parent, minutes: float = 1.0, seed: int = 0) -> dict[str, float]:
+def make(out: str | Path = WEIGHTS.parent, minutes: float = 2.0, seed: int = 0) -> dict[str, float]:
     """Train for `minutes` of processor time; write `language.safetensors` and its card `language.md` into `out`.
 
     Returns what the card says. How often the sentences are seen in the time depends on the machine.
@@ -92,12 +92,15 @@ def draw(luck: Random) -> Iterator[Example]:
 
 
 def nonsense(words: list[str], luck: Random) -> str:
-    """What nobody can act upon: what is not wanted, a wish for something unknown, words at random."""
-    lot, wording = luck.random(), asked(luck.choice(requests()), luck.choice)
-    if lot < 0.3:
+    """What nobody can act upon: what is not wanted, a wish for something unknown, two wishes, words at random."""
+    lot, request = luck.random(), luck.choice(requests())
+    wording = asked(request, luck.choice)
+    if lot < 0.2:
         return f"{luck.choice(UNWANTED)} {reworded(wording.text, luck.choice)}"
-    if lot < 0.6 and (strange := SUBJECTS.sub(STRANGER, wording.text)) != wording.text:
+    if lot < 0.4 and (strange := SUBJECTS.sub(STRANGER, wording.text)) != wording.text:
         return strange
+    if lot < 0.6 and (second := luck.choice(requests())).attribute != request.attribute:
+        return f"{reworded(wording.text, luck.choice)} and {reworded(asked(second, luck.choice).text, luck.choice)}"
     return " ".join(luck.choice((luck.choice(words), STRANGER)) for _ in range(luck.randint(2, 10)))
 
 

@@ -44,7 +44,10 @@ _CALLED = {
 
 @dataclass(frozen=True)
 class Understanding:
-    """What a listener makes of one utterance a lane, in the light of what the system had said before."""
+    """What a listener makes of one utterance a lane, in the light of what the system had said before.
+
+    All but ``mode``, ``confidence`` and ``reason`` means something only where the mode has a request.
+    """
 
     mode: Tensor  # [B] int64, place in MODES
     kind: Tensor  # [B] int64, place in KINDS

@@ -55,7 +55,10 @@ class Listener:
         if self.doubts:
             reason = torch.where(reason > 0, reason, self._discord(texts))
         mode = torch.where(reason > 0, UNCLEAR, said.mode)
-        return replace(said, mode=mode, reason=torch.where(mode == UNCLEAR, reason.clamp_min(1), 0))
+        confidence = torch.where(reason > 0, 0.0, said.confidence)
+        return replace(
+            said, mode=mode, confidence=confidence, reason=torch.where(mode == UNCLEAR, reason.clamp_min(1), 0)
+        )
 
     def _words(self, text: str) -> list[str]:
         return [self.vocabulary.spell(word) for word in tokenize(text)]
@@ -98,14 +101,15 @@ class Listener:
         change = sure["score_change_direction"] * torch.where(kind == DEFINITE, sure["score_change_value"], 1.0)
         asked = sure["request_mode"] * torch.where(kind == TARGET, sure["target_score"], change)
         asked = asked * torch.where(named, sure["attribute"], 1.0)
-        confidence = confidence * torch.where(_ASKS.to(self.device)[mode], asked, 1.0)
+        asks = _ASKS.to(self.device)[mode]
+        confidence = confidence * torch.where(asks, asked, 1.0)
         if self.doubts:
             mode = torch.where(confidence < CERTAIN, UNCLEAR, mode)
         amount = torch.where(kind == DEFINITE, best["score_change_value"] + 1, 1)
         return Understanding(
             mode=mode,
             kind=kind.expand_as(mode),
-            attribute=torch.where(named, best["attribute"], -1).expand_as(mode),
+            attribute=torch.where(asks & named, best["attribute"], -1),
             direction=(2.0 * best["score_change_direction"] - 1).expand_as(mode),
             value=torch.where(kind == TARGET, best["target_score"], amount).expand_as(mode),
             confidence=confidence,

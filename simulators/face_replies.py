@@ -39,11 +39,11 @@ PUBLISHED = {
 
 # How the system calls an attribute, with its verb; and its degrees, to be said after "now".
 NAMES = {
-    "bangs": ("the bangs", "are"),
-    "eyeglasses": ("the glasses", "are"),
-    "beard": ("the beard", "is"),
-    "smiling": ("the smile", "is"),
-    "age": ("the age", "is"),
+    "bangs": ("the bangs", "Are"),
+    "eyeglasses": ("the glasses", "Are"),
+    "beard": ("the beard", "Is"),
+    "smiling": ("the smile", "Is"),
+    "age": ("the age", "Is"),
 }
 STATES = {
     "bangs": (
@@ -96,7 +96,7 @@ OFFERS = {
     "age": ("make the person a little younger", "make the person a little older"),
 }
 
-# Slots: {state} as it is now, {offer} what would be done, {name} the attribute, {is} its verb.
+# Slots: {state} as it is now, {offer} what would be done, {name} the attribute, {Is} its verb.
 FEEDBACK = {
     "start": ("Hello! What would you like to change?", "Welcome! How may I edit this face?", "Hello! What shall I do?"),
     "suggestion": (
@@ -106,7 +106,7 @@ FEEDBACK = {
     "whether_enough": (
         "(Done. |Here you are. |)Now {state}. (Is that enough?|Is that what you want?|Do you like it?)",
         "(Done. |Okay. |)I have changed {name}. (Is it enough like this?|Does that suit you?)",
-        "(Done. |Okay. |)(Shall I go on|Shall I continue), or {is} {name} fine like this?",
+        "(Done. |Okay. |)({Is} {name} fine like this?|{Is} {name} as you want?)",
     ),
     "whats_next": (
         "(All right. |Okay. |)(What would you like next?|What shall I change now?|Is there anything else?)",

@@ -19,7 +19,6 @@ __all__ = ["KINDS", "MODES", "OCCASIONS", "REASONS", "SYSTEM_MODES", "Feedback",
 
 OCCASIONS = (*SYSTEM_MODES, "already_there", "cannot", *REASONS[1:], "bye")  # for the system to speak
 WORDINGS = 8  # of each request in each mode
-_FEWER, _MORE = 0, 1
 
 
 class Sentences:
@@ -170,15 +169,11 @@ def replies() -> tuple[list[str], dict[tuple[int, ...], list[int]]]:
     row: dict[str, int] = {}
     fitting: dict[tuple[int, ...], list[int]] = {}
     for place in itertools.product(range(len(OCCASIONS)), range(len(ATTRIBUTES)), range(DEGREES)):
-        attribute, degree = ATTRIBUTES[place[1]], place[2]
+        occasion, attribute, degree = OCCASIONS[place[0]], ATTRIBUTES[place[1]], place[2]
         name, verb = NAMES[attribute]
-        slots = {
-            "name": name,
-            "is": verb,
-            "state": STATES[attribute][degree],
-            "offer": OFFERS[attribute][_MORE if degree <= 2 else _FEWER],
-        }
-        said = [text for pattern in FEEDBACK[OCCASIONS[place[0]]] for text in variants(pattern.format(**slots))]
+        state, offer = STATES[attribute][degree], OFFERS[attribute][degree <= 2]
+        slots = {"name": name, "Is": verb, "state": state, "offer": offer}
+        said = [text for pattern in FEEDBACK[occasion] for text in variants(pattern.format(**slots))]
         fitting[place] = [row.setdefault(text, len(row)) for text in said]
     return list(row), fitting
 
