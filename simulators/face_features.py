@@ -104,7 +104,7 @@ def _beard(canvas: Canvas, m: Measured, x: Tensor, y: Tensor, hx: Tensor, hy: Te
     lip = m["moustache"] - (y - m["mouth_y"] + 0.068 - 0.9 * x * x).abs()
     moustache = torch.minimum(lip, 0.175 - sides)
     covered = canvas.inside(torch.maximum(chin, moustache), 1.6) * m["beard"]
-    stubble = (1 - m["beard"]) * 1.3
+    stubble = (1 - m["beard"]) * 0.9
     alpha = (covered * (1 + stubble * fine)).clamp(0, 1)
     return [("beard", alpha), ("beard_strand", alpha * (0.4 + 0.35 * strands + 0.15 * fine).clamp(0, 1))]
 

@@ -19,6 +19,7 @@ class HairField:
 
 
 def hair_field(m: Measured, x: Tensor, y: Tensor) -> HairField:
+    """Hair around the head whose own coordinates the pixels have. Strands fan out from above the parting."""
     curl = torch.relu(m["hair_curl"])
     from_part = x - m["hair_part"]
     wave = 0.05 * (0.3 + curl) * torch.sin(11 * y + 5 * x)
@@ -38,7 +39,8 @@ def hair_field(m: Measured, x: Tensor, y: Tensor) -> HairField:
     sides = x.abs()
     end = m["hair_long"] * 1.2 + 0.12 + 0.05 * texture
     flare = 0.10 * (0.5 + m["hair_long"]).clamp(0, 1) * (y + 0.2).clamp(0, 0.8)
-    curtain = torch.minimum(reach + flare - sides + bumps + 0.02 * wave, torch.minimum(end - y, y + 0.25))
+    rounding = 0.7 * torch.relu(-0.02 - y) ** 2
+    curtain = torch.minimum(reach + flare - rounding - sides + bumps + 0.02 * wave, torch.minimum(end - y, y + 0.25))
     behind = torch.maximum(torch.minimum(cap, 0.35 - y), curtain)
 
     square = (x - 0.5 * m["hair_part"]) ** 2

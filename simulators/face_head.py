@@ -36,12 +36,12 @@ def draw_scene(canvas: Canvas, m: Measured, head: Head, hair: HairField) -> None
     beyond = torch.sigmoid(2.2 * (x * m["back_across"] + y * m["back_down"]))
     sides = x.abs()
     neck = torch.minimum(m["neck"] + 0.25 * torch.relu(y - 0.5) - sides, y - 0.2)
-    shoulders = y - 0.74 - 0.6 * sides * sides - torch.relu(0.13 - 0.8 * x * x)
+    shoulders = y - 0.69 - 0.55 * sides * sides - torch.relu(0.13 - 0.8 * x * x)
     ear_x = (sides - m["width"] * 0.985 + 0.3 * m["yaw"] * x) / 0.075
     ear = (1 - ear_x * ear_x - ((y + 0.01) / 0.135) ** 2) * 0.04
     face = canvas.inside(head.distance)
     slope = m["light"] * x / head.width - 0.12 * y
-    shade = (0.42 - 0.55 * head.depth - slope).clamp(0, 0.8) * face
+    shade = (0.42 - 0.55 * head.depth - slope).clamp(0, 0.7) * face
     shine = (0.55 * (head.depth - 0.55) + slope).clamp(0, 0.5) * face * 0.7
     back = canvas.inside(hair.behind)
     under_chin = torch.relu(1 - ((y - 0.62) / 0.3) ** 2) * 0.6
