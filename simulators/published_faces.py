@@ -70,7 +70,8 @@ class PublishedFaces:
 
     def synthesize(self, latent: Tensor) -> Tensor:
         image = (self.generator(latent) + 1) / 2
-        return image + (image.clamp(0, 1) - image).detach()  # what is clipped keeps its gradient, for inversion
+        clipped = image.detach().clamp(0, 1)
+        return clipped + (image - image.detach())  # which adds nothing but the gradient, for inversion to come back
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
         return field_step(self.fields, self.generator.mapping, self.point(latent), attribute, direction)

@@ -89,11 +89,10 @@ class EqualConv(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose input channels each style scales; ``upsample`` doubles the size. No padding is lost.
+    """A convolution whose input channels each style scales; ``upsample`` doubles the size.
 
     The published arithmetic gives every picture weights of its own and runs them as one grouped convolution. Here
-    the picture is scaled instead, and after the convolution, to demodulate, its result: the same numbers, from one
-    ordinary convolution, which is many times faster on a processor.
+    the picture is scaled instead and, to demodulate, the result: the same numbers from one ordinary convolution.
     """
 
     def __init__(

@@ -199,6 +199,16 @@ def test_a_generator_of_ones_own(world, noise):
     assert mine.predictor is world.predictor
 
 
+def test_what_is_clipped_keeps_its_gradient(world, noise):
+    mine = world.with_own_generator()
+    mine.generator.to_rgb1.bias.add_(1000)
+    latent = mine.sample(noise).requires_grad_()
+    image = mine.synthesize(latent)
+    assert image.min() == image.max() == 1
+    image.sum().backward()
+    assert latent.grad.abs().sum() > 0
+
+
 def test_missing_files_are_all_named(tmp_path):
     (tmp_path / "128_field").mkdir()
     (tmp_path / "128_field" / "Bangs.pth").touch()
