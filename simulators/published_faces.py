@@ -52,7 +52,7 @@ class PublishedFaces:
         fields = [load_published(FieldFunction(), paths[attribute.name]) for attribute in attributes]
         self.fields = nn.ModuleList(fields).to(device)
         self.size, self.plus = resolution, plus
-        self.latent_shape = (generator.layers, STYLE) if plus else (STYLE,)
+        self.latent_shape: tuple[int, ...] = (generator.layers, STYLE) if plus else (STYLE,)
         self.editable = (8 if resolution <= 128 else 10) if editable is None else editable
 
     def sample(self, noise: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import argparse
 import json
 import pickle
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from retouch.simulators.arcface import ArcFace
 from retouch.simulators.attribute_predictor import AttributePredictor
 from retouch.simulators.published_faces import PublishedFaces, load_discriminator, load_predictor
+from retouch.simulators.published_weights import read_checkpoint
 from retouch.simulators.semantic_field import FieldFunction, field_edit
 from retouch.simulators.stylegan2 import Discriminator, Generator
 
@@ -173,6 +175,14 @@ def test_rounds_of_the_published_loop_run(plus, noise):
     assert result.already_there.tolist() == [True, False, False, False]
     assert not result.edit[[0, 3]].any()
     assert result.cannot[[0, 3]].tolist() == [False, False]
+
+
+def test_a_checkpoint_that_an_older_numpy_saved_into(tmp_path):
+    torch.save({"best_acc": np.float64(0.5), "args": argparse.Namespace(lr=1)}, tmp_path / "new.pth.tar")
+    with zipfile.ZipFile(tmp_path / "new.pth.tar") as new, zipfile.ZipFile(tmp_path / "old.pth.tar", "w") as old:
+        for name in new.namelist():
+            old.writestr(name, new.read(name).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert read_checkpoint(tmp_path / "old.pth.tar") == {"best_acc": 0.5, "args": argparse.Namespace(lr=1)}
 
 
 def test_the_discriminator_and_the_predictor_of_evaluations(folder):
