@@ -131,8 +131,8 @@ def card(training: str, table: dict[str, float], count: int) -> str:
         *(f"| {head} | {len(classes)} | {table[head]:.2%} |" for head, classes in HEADS.items()),
         "",
         "A listener with this encoder understands, all heads together, "
-        f"{table['user']:.1%} of what the simulated user says, {table['slips']:.1%} with a slip of the keyboard in each "
-        f"sentence, and {table['people']:.0%} of {len(PEOPLE)} sentences as people may type them "
+        f"{table['user']:.1%} of what the simulated user says, {table['slips']:.1%} of the same with a slip of the "
+        f"keyboard in each sentence, and {table['people']:.0%} of {len(PEOPLE)} sentences as people may type them "
         "(`benchmarks/language_card.py`).",
     ]
     return "\n".join(lines) + "\n"

@@ -43,7 +43,7 @@ class Example(NamedTuple):
     held_out: bool
 
 
-def make(out: str | Path = WEIGHTS.parent, minutes: float = 2.0, seed: int = 0) -> dict[str, float]:
+def make(out: str | Path = WEIGHTS.parent, minutes: float = 1.25, seed: int = 0) -> dict[str, float]:
     """Train for `minutes` of processor time; write `language.safetensors` and its card `language.md` into `out`.
 
     Returns what the card says. How often the sentences are seen in the time depends on the machine.
@@ -99,9 +99,9 @@ def nonsense(words: list[str], luck: Random) -> str:
         return f"{luck.choice(UNWANTED)} {reworded(wording.text, luck.choice)}"
     if lot < 0.4 and (strange := SUBJECTS.sub(STRANGER, wording.text)) != wording.text:
         return strange
-    if lot < 0.6 and (second := luck.choice(requests())).attribute != request.attribute:
+    if lot < 0.6 and (second := luck.choice(requests())).attribute not in ("", request.attribute):
         return f"{reworded(wording.text, luck.choice)} and {reworded(asked(second, luck.choice).text, luck.choice)}"
-    return " ".join(luck.choice((luck.choice(words), STRANGER)) for _ in range(luck.randint(2, 10)))
+    return " ".join(luck.choice((luck.choice(words), STRANGER)) for _ in range(luck.randint(3, 10)))
 
 
 def disturbed(words: list[str], luck: Random) -> list[str]:
