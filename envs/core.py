@@ -1,7 +1,7 @@
 """What a task is: a few pure functions over a batch of episodes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Obs = dict[str, Tensor]  # every value [B, ...]
 Options = Mapping[str, Any]  # what a user hands to ``reset(options=...)``
-State = TypeVar("State", bound="DataclassInstance")  # frozen, of tensors, every field [B, ...]
+State = TypeVar("State", bound="DataclassInstance")  # frozen, of tensors [B, ...] or further such states
 
 
 class Task(Generic[State]):
@@ -93,10 +93,38 @@ def project(action: Tensor, space: gym.Space) -> Tensor:
     return action.to(low.dtype).clamp(low, high)
 
 
+def merge(join: Callable[[Tensor, Tensor], Tensor], state: State, other: State) -> State:
+    """``join`` of every two tensors of the same name."""
+
+    def both(mine: Any, others: Any) -> Any:
+        return merge(join, mine, others) if is_dataclass(mine) else join(mine, others)
+
+    return replace(state, **{f.name: both(getattr(state, f.name), getattr(other, f.name)) for f in fields(state)})
+
+
 def put(state: State, lanes: Tensor, fresh: State) -> State:
     """``state`` with the episodes at ``lanes`` (indices ``[M]``) replaced by ``fresh``'s, in order."""
-    changed = {f.name: getattr(state, f.name).index_copy(0, lanes, getattr(fresh, f.name)) for f in fields(state)}
-    return replace(state, **changed)
+    return merge(lambda old, new: old.index_copy(0, lanes, new), state, fresh)
+
+
+def where(mask: Tensor, state: State, other: State) -> State:
+    """``state`` in the episodes of ``mask`` ``[B]`` bool, ``other`` elsewhere."""
+    return merge(lambda one, two: torch.where(mask.view(-1, *[1] * (one.ndim - 1)), one, two), state, other)
+
+
+def tensors(state: "DataclassInstance") -> dict[str, Any]:
+    """The tensors of ``state`` by name; those of a state within it as a dictionary of their own."""
+    named = {f.name: getattr(state, f.name) for f in fields(state)}
+    return {name: tensors(value) if is_dataclass(value) else value for name, value in named.items()}
+
+
+def restored(state: State, saved: Mapping[str, Any], device: torch.device) -> State:
+    """``state`` with the tensors that ``tensors`` gave of another."""
+
+    def back(mine: Any, value: Any) -> Any:
+        return restored(mine, value, device) if is_dataclass(mine) else value.to(device)
+
+    return replace(state, **{name: back(getattr(state, name), value) for name, value in saved.items()})
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

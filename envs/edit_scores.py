@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 
 import torch
 from torch import Tensor
@@ -150,19 +149,6 @@ class EditScores:
         if len(unread) and self.clip is not None:
             self._captions[unread] = self.clip.embed_text([self.edits.captions[i] for i in unread.tolist()])
         return self._captions[problem]
-
-
-def reward_weights(reward: str | Mapping[str, float]) -> dict[str, float]:
-    """``reward`` as {name: weight}. Raises ValueError for a name that is none of ``REWARDS``, and for no weight."""
-    weights = {reward: 1.0} if isinstance(reward, str) else {name: float(weight) for name, weight in reward.items()}
-    for name, weight in weights.items():
-        if name not in REWARDS:
-            raise ValueError(f"no reward {name!r} here; expected some of {', '.join(REWARDS)}")
-        if not isfinite(weight):
-            raise ValueError(f"the weight of reward {name!r} must be a finite number, got {weight}")
-    if not weights:
-        raise ValueError(f"no reward at all: give some of {', '.join(REWARDS)}")
-    return weights
 
 
 def require_finite(scored: Mapping[str, Tensor]) -> None:

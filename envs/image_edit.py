@@ -20,8 +20,8 @@ from ..simulators.editor import Editor, Scale
 from ..simulators.editors import load_editor
 from ..simulators.edits import Edit, make_edits
 from .core import Obs, Options, Task, as_unit
-from .edit_scores import EditScores, EditState, require_finite, reward_weights
-from .options import asked_images, asked_index, asked_texts, one_of
+from .edit_scores import REWARDS, EditScores, EditState, require_finite
+from .options import asked_images, asked_index, asked_texts, one_of, reward_weights
 from .random import LaneRandom
 
 CONTROLS = ("latent", "noise", "guidance")
@@ -105,7 +105,7 @@ class ImageEdit(Task[EditState]):
         if group < 1:
             raise ValueError(f"group must be at least 1, got {group}")
         self.device = torch.device(device)
-        self.weights = reward_weights(reward)
+        self.weights = reward_weights(reward, REWARDS)
         self.edits = make_edits(edits, size, split, seed, device)
         self.scores = EditScores(self.edits, self.weights, target, threshold, gate, clip, aesthetic, self.device)
         precision = getattr(torch, one_of("dtype", dtype, DTYPES))

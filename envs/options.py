@@ -1,6 +1,7 @@
 """What a user hands to a task, or to its ``reset(options=...)``, checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import numpy as np
 import torch
@@ -16,6 +17,19 @@ def one_of(name: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
+def reward_weights(reward: str | Mapping[str, float], known: Sequence[str]) -> dict[str, float]:
+    """``reward`` as {name: weight}. Raises ValueError for a name that is none of ``known``, and for no weight."""
+    weights = {reward: 1.0} if isinstance(reward, str) else {name: float(weight) for name, weight in reward.items()}
+    for name, weight in weights.items():
+        if name not in known:
+            raise ValueError(f"no reward {name!r} here; expected some of {', '.join(known)}")
+        if not isfinite(weight):
+            raise ValueError(f"the weight of reward {name!r} must be a finite number, got {weight}")
+    if not weights:
+        raise ValueError(f"no reward at all: give some of {', '.join(known)}")
+    return weights
+
+
 def asked_index(options: Options, lanes: int, count: int, device: torch.device) -> Tensor:
     """``options["index"]``, one of ``count`` for all or one a lane: ``[lanes]`` int64. Raises ValueError otherwise."""
     index = np.asarray(options["index"])
@@ -24,6 +38,20 @@ def asked_index(options: Options, lanes: int, count: int, device: torch.device) 
     if (index < 0).any() or (index >= count).any():
         raise ValueError(f"options['index'] must lie in 0..{count - 1}, got {options['index']}")
     return torch.as_tensor(index.astype(np.int64), device=device).expand(lanes)
+
+
+def asked_numbers(name: str, options: Options, like: Tensor, least: float, most: float) -> Tensor:
+    """``options[name]``, numbers for one lane or for all: as ``like`` ``[lanes, ...]``, float.
+
+    Raises ValueError for another shape, and for numbers that are not between ``least`` and ``most``.
+    """
+    array = np.asarray(options[name])
+    if array.dtype.kind not in "iuf" or array.shape not in (like.shape, like.shape[1:]):
+        shapes = f"{list(like.shape[1:])} or {list(like.shape)}"
+        raise ValueError(f"options[{name!r}] must be numbers {shapes}, got {options[name]!r}")
+    if not ((array >= least) & (array <= most)).all():
+        raise ValueError(f"options[{name!r}] must lie in [{least:g}, {most:g}], got {array.tolist()}")
+    return torch.as_tensor(array.astype(np.float32), device=like.device).expand(like.shape)
 
 
 def asked_images(name: str, options: Options, lanes: int, size: int, device: torch.device) -> Tensor:

@@ -1,7 +1,6 @@
 """A task as a Gymnasium vector environment: one batch, whatever the number of episodes."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from .core import Obs, Options, Task, check_options, make_task, put, total
+from .core import Obs, Options, Task, check_options, make_task, put, restored, tensors, total
 from .random import LaneRandom
 
 NO_LIMIT = np.iinfo(np.int64).max
@@ -106,7 +105,7 @@ class TorchVectorEnv(gym.vector.VectorEnv):
         if self.random is None:
             raise gym.error.ResetNeeded("there is nothing to save before the first reset")
         return {
-            "state": {f.name: getattr(self.state, f.name) for f in fields(self.state)},
+            "state": tensors(self.state),
             "random": self.random.state_dict(),
             "elapsed": torch.from_numpy(self.elapsed),
             "ended": torch.from_numpy(self.ended),
@@ -117,7 +116,7 @@ class TorchVectorEnv(gym.vector.VectorEnv):
         on_device = {k: v.to(self.task.device) for k, v in saved["random"].items()}
         self.random = LaneRandom(on_device["seed"], on_device["drawn"])
         blank = self.task.initial(self.random[torch.arange(self.num_envs)], {})
-        self.state = replace(blank, **{k: v.to(self.task.device) for k, v in saved["state"].items()})
+        self.state = restored(blank, saved["state"], self.task.device)
         self.elapsed, self.ended = saved["elapsed"].cpu().numpy(), saved["ended"].cpu().numpy()
 
     def _seed(self, seed: int | Sequence[int | None] | None, mask: np.ndarray) -> None:

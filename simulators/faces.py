@@ -1,6 +1,6 @@
 """What a world of faces offers, embedded or real: faces behind a latent, judged, recognised and edited."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -45,6 +45,7 @@ class Faces(Protocol):
         ...
 
 
+@runtime_checkable
 class ExactFaces(Faces, Protocol):
     """The embedded world knows what its pictures show."""
 
