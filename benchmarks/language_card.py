@@ -22,7 +22,8 @@ class Meant(NamedTuple):
     value: int | None = None  # a degree; None: a change by any amount
 
 
-# As people may type it, written by hand after the grammar: what the system had said, and what is meant.
+# As people may type it, written by hand: what the system had said, and what is meant. What was missed led to changes of
+# the grammar and of the training, so this is no measure of generalisation.
 PEOPLE = {
     ("start", "a bit more beard"): Meant("request", "beard"),
     ("start", "older please"): Meant("request", "age"),
@@ -133,7 +134,7 @@ def card(training: str, table: dict[str, float], count: int) -> str:
         "A listener with this encoder understands, all heads together, "
         f"{table['user']:.1%} of what the simulated user says, {table['slips']:.1%} of the same with a slip of the "
         f"keyboard in each sentence, and {table['people']:.0%} of {len(PEOPLE)} sentences as people may type them "
-        "(`benchmarks/language_card.py`).",
+        "(`benchmarks/language_card.py`), with which the grammar was developed.",
     ]
     return "\n".join(lines) + "\n"
 
