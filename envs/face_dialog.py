@@ -62,8 +62,8 @@ class FaceDialog(Task[FaceState]):
     reads it with ``size``, ``entanglement``, ``base`` (what proposes: "field" or "line") and ``plus``; ``judge`` of
     what pictures show, "exact" (embedded world) or "predictor"; ``listener``, "shipped" or the folder of a published
     language encoder; ``user``, a kind or {argument: value} of ``simulators.face_user.User``; ``trials``, steps of the
-    field without effect before it gives up; ``pictures``, whether metrics look at the faces of all rounds; ``split``, "train" or "test" people.
-    ``reset(options={"latent": [D], "wish": [5]})`` asks for a face, a wish, or both.
+    field without effect before it gives up; ``pictures``, whether metrics look at the faces of all rounds; ``split``,
+    "train" or "test" people. ``reset(options={"latent": [D], "wish": [5]})`` asks for a face, a wish, or both.
 
     Reference: Jiang et al., Talk-to-Edit: Fine-Grained Facial Editing via Dialog, ICCV 2021 (arXiv:2109.04425), and
     its extension by REINFORCE (github.com/JoshuaWu1997/Talk-to-Edit-REINFORCE).
