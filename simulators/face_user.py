@@ -67,8 +67,8 @@ class User:
         self.picks = picks
         self.tolerance = tolerance
 
-    def begin(self, wish: Tensor, draw: Tensor) -> UserState:
-        """Users who wish for the degrees ``wish`` [B, 5]; nothing of ``draw`` [B, draws] is needed."""
+    def begin(self, wish: Tensor) -> UserState:
+        """Users who wish for the degrees ``wish`` [B, 5]."""
         false = torch.zeros_like(wish[:, 0], dtype=torch.bool)
         return UserState(wish.float(), torch.full_like(wish[:, 0], torch.inf).float(), false.long(), false, false)
 
