@@ -9,6 +9,7 @@ The window's two planes say where in the image the zoomed object's pixels lie: c
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from gymnasium.spaces import Box, Dict
@@ -57,7 +58,7 @@ class ResNetActor(nn.Module):
         self.fc = nn.Linear(WIDTHS[-1], action_space.shape[0])
 
     def forward(self, obs: Obs) -> Tensor:
-        x = relu(self.bn1(self.conv1(self.planes(obs))))
+        x = relu(self.bn1(self.conv1(self.planes(obs))), inplace=True)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return torch.sigmoid(self.fc(x.mean((2, 3))))
 
@@ -116,8 +117,8 @@ class ActorBlock(nn.Module):
         self.shortcut = nn.Sequential(*reshape)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
-        return relu(out + self.shortcut(x))
+        out = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)), inplace=True)))
+        return relu(out.add_(self.shortcut(x)), inplace=True)
 
 
 class CriticBlock(nn.Module):
@@ -131,7 +132,7 @@ class CriticBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv2(self.relu_1(self.conv1(x)))
-        return self.relu_2(out + self.shortcut(x))
+        return self.relu_2(out.add_(self.shortcut(x)))
 
 
 class TReLU(nn.Module):
@@ -142,7 +143,27 @@ class TReLU(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.maximum(x, self.alpha.to(x.dtype))
+        return Above.apply(x, self.alpha.to(x.dtype))
+
+
+class Above(torch.autograd.Function):
+    """``maximum(x, threshold)``, in ``x`` itself, whose gradient asks for the outcome alone.
+
+    It is what the next layer keeps too: ``torch.maximum`` would keep ``x`` besides, and takes four times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, threshold: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        torch.maximum(x, threshold, out=x)
+        ctx.save_for_backward(x, threshold)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        outcome, threshold = ctx.saved_tensors
+        passed = grad * (outcome > threshold)
+        return passed, (grad.sum() - passed.sum()).view(1)
 
 
 def stages(block: type[nn.Module]) -> list[nn.Sequential]:
