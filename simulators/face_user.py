@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .dialog import SUGGESTION, WHETHER_ENOUGH, Dialog
+from .dialog import EXCEPTIONS, SUGGESTION, WHETHER_ENOUGH, Dialog, one_hot
 from .face_sentences import KINDS, MODES, Sentences
 from .faces import ATTRIBUTES, DEGREES
 
 USERS = ("attentive", "published")
 PICKS = ("largest", "random")
 _MODE = {name: place for place, name in enumerate(MODES)}
+_INDEFINITE = KINDS.index("indefinite")
+_CANNOT = EXCEPTIONS.index("cannot")
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class User:
     """Speaks in ``sentences``.
 
     ``kind``: "published" names the largest gap in ten sentences, never a degree, and answers nothing; "attentive"
-    answers the system's questions and has the other arguments: ``says_degree``, how often a request says how much;
-    ``patience``, turns without improvement until it leaves; ``mistakes``, how often it names a wrong attribute, a wrong
-    direction, or mistypes; ``changes_mind``, how often one attribute of its wish is drawn anew; ``picks`` "largest" or
-    "random" among the gaps; ``tolerance``, degrees by which every attribute may miss the wish.
+    answers the system's questions, asks for something else where the system cannot, and has the other arguments:
+    ``says_degree``, how often a request says how much; ``patience``, turns without improvement until it leaves;
+    ``mistakes``, how often it mistypes or, in a request, names a wrong attribute or the wrong direction, each as
+    likely; ``changes_mind``, how often it wishes another degree of one attribute than a turn ago; ``picks`` "largest"
+    or "random" among the gaps; ``tolerance``, degrees by which every attribute may miss the wish.
     """
 
     draws = 9
@@ -68,82 +71,94 @@ class User:
         self.tolerance = tolerance
 
     def begin(self, wish: Tensor) -> UserState:
-        """Users who wish for the degrees ``wish`` [B, 5]."""
+        """Users who wish for the degrees ``wish`` [B, 5] and have not looked yet."""
+        wish = wish.float()
         false = torch.zeros_like(wish[:, 0], dtype=torch.bool)
-        return UserState(wish.float(), torch.full_like(wish[:, 0], torch.inf).float(), false.long(), false, false)
+        return UserState(wish, torch.full_like(wish[:, 0], torch.inf), false.long(), false, false)
 
     def speak(self, user: UserState, dialog: Dialog, labels: Tensor, draw: Tensor) -> tuple[UserState, Tensor]:
         """Looks at faces of degrees ``labels`` [B, 5] and says rows [B] of `Sentences`; ``draw`` is [B, draws]."""
         if self.kind == "published":
             return self._published(user, labels)
-        user = self._look(self._think_again(user, draw[:, 0], draw[:, 1]), labels)
+        user = self._look(self._think_again(user, dialog, draw[:, 0], draw[:, 1]), labels)
         gap = self._gaps(user, labels)
-        attribute = self._choice(gap, draw[:, 2])
-        change = gap.gather(1, attribute[:, None])[:, 0]
-        direction = torch.where(change < 0, -1.0, 1.0)
+        attribute = self._choice(dialog, gap, draw[:, 2])
+        change = _at(gap, attribute)
+        mode = self._mode(user, dialog, gap, attribute, labels)
 
         slip = (draw[:, 3] < self.mistakes) * (1 + (draw[:, 4] * 3).long())  # 1: attribute, 2: direction, 3: typo
         wrong = (attribute + 1 + (draw[:, 5] * (len(ATTRIBUTES) - 1)).long()) % len(ATTRIBUTES)
         asked = torch.where(slip == 1, wrong, attribute)
-        direction = torch.where(slip == 2, -direction, direction)
+        direction = torch.where((change < 0) ^ (slip == 2), -1.0, 1.0)
 
         exact = draw[:, 6] < self.says_degree
         target = exact & (draw[:, 7] < 0.5) & (slip != 2)
-        kind = torch.where(exact, torch.where(target, KINDS.index("target"), KINDS.index("definite")), 1)
-        degree = user.wish.gather(1, attribute[:, None])[:, 0]
-        value = torch.where(target, degree, change.abs().clamp_min(1)).round().long().clamp(0, DEGREES - 1)
-        mode = self._mode(user, dialog, gap, labels)
+        kind = torch.where(target, KINDS.index("target"), torch.where(exact, KINDS.index("definite"), _INDEFINITE))
+        value = torch.where(target, _at(user.wish, attribute), change.abs()).round().long()
         return user, self.sentences.pick(mode, kind, asked, direction, value, draw[:, 8], slip == 3)
 
-    def _mode(self, user: UserState, dialog: Dialog, gap: Tensor, labels: Tensor) -> Tensor:
-        """Of the next utterance [B]: the system's question answered, then the largest wish."""
-        subject = dialog.subject.clamp_min(0)[:, None]
-        left = gap.gather(1, subject)[:, 0]
-        offered = torch.where(labels.gather(1, subject)[:, 0] <= 2, 1.0, -1.0)
+    def _choice(self, dialog: Dialog, gap: Tensor, draw: Tensor) -> Tensor:
+        """The attribute [B] to speak about: what is asked after, if that is not right; else what the system can do."""
+        refused = one_hot(dialog.edited) & (dialog.exception == _CANNOT)[:, None]
+        rest = torch.where(refused, 0, gap)
+        rest = torch.where((rest != 0).any(1, keepdim=True), rest, gap)
+        if self.picks == "largest":
+            chosen = rest.abs().argmax(1)
+        else:
+            open_ = rest != 0
+            place = (draw * open_.sum(1)).long()
+            chosen = (open_.cumsum(1) <= place[:, None]).sum(1).clamp_max(len(ATTRIBUTES) - 1)
+        subject = dialog.subject.clamp_min(0)
+        asked_after = (dialog.system_mode == WHETHER_ENOUGH) & (_at(gap, subject) != 0)
+        return torch.where(asked_after, subject, chosen)
+
+    def _mode(self, user: UserState, dialog: Dialog, gap: Tensor, attribute: Tensor, labels: Tensor) -> Tensor:
+        """Of the next utterance [B], about an ``attribute`` [B]: an answer to the system, as far as it asked."""
+        subject = dialog.subject.clamp_min(0)
+        change = _at(gap, subject)
+        offered = torch.where(_at(labels, subject) <= 2, 1.0, -1.0)
         suggestion, enough = dialog.system_mode == SUGGESTION, dialog.system_mode == WHETHER_ENOUGH
-        mode = torch.full_like(dialog.system_mode, _MODE["request"])
-        mode = torch.where(suggestion, _MODE["no_request"], mode)
-        mode = torch.where(suggestion & (left * offered > 0), _MODE["yes"], mode)
-        mode = torch.where(enough, _MODE["no_request"], mode)
-        mode = torch.where(enough & (left == 0), _MODE["yes_request"], mode)
-        mode = torch.where(enough & (left.abs() == 1) & (left * dialog.direction > 0), _MODE["no"], mode)
-        end = torch.where(suggestion, _MODE["no_end"], torch.where(enough, _MODE["yes_end"], _MODE["end"]))
-        return torch.where(user.satisfied | user.left, end, mode)
+        welcome = torch.where(change * offered > 0, _MODE["yes"], _MODE["no_request"])
+        once_more = (change * dialog.direction > 0) & ((change.abs() - 1).abs() <= self.tolerance)
+        not_yet = torch.where(once_more, _MODE["no"], _MODE["no_request"])
+        mode = torch.where(suggestion, welcome, _MODE["request"])
+        mode = torch.where(enough, torch.where(attribute == subject, not_yet, _MODE["yes_request"]), mode)
+        end = torch.where(enough, _MODE["yes_end"], torch.where(suggestion, _MODE["no_end"], _MODE["end"]))
+        mode = torch.where(user.satisfied, end, mode)
+        return torch.where(user.left, _MODE["no_end"], mode)
 
     def _published(self, user: UserState, labels: Tensor) -> tuple[UserState, Tensor]:
-        gap = user.wish - labels
+        gap = user.wish.round() - labels
         attribute = gap.abs().argmax(1)
-        satisfied = (gap == 0).all(1)
-        direction = gap.gather(1, attribute[:, None])[:, 0].sign()
-        rows = self.sentences.published(torch.where(satisfied, -1, attribute), direction)
+        change = _at(gap, attribute)
+        satisfied = change == 0
+        rows = self.sentences.published(torch.where(satisfied, -1, attribute), change)
         return replace(user, satisfied=satisfied), rows
 
-    def _think_again(self, user: UserState, luck: Tensor, draw: Tensor) -> UserState:
-        """One attribute of the wish drawn anew, at the rate of ``changes_mind``."""
-        place = (draw * len(ATTRIBUTES) * DEGREES).long()
-        chosen = (place // DEGREES)[:, None] == torch.arange(len(ATTRIBUTES), device=draw.device)
-        changed = chosen & (luck < self.changes_mind)[:, None]
-        best = torch.where(changed.any(1), torch.inf, user.best)
-        return replace(user, wish=torch.where(changed, (place % DEGREES).float()[:, None], user.wish), best=best)
+    def _think_again(self, user: UserState, dialog: Dialog, luck: Tensor, draw: Tensor) -> UserState:
+        """After the first turn, at the rate of ``changes_mind``: another degree of one attribute, and new patience."""
+        place = (draw * len(ATTRIBUTES) * (DEGREES - 1)).long()
+        attribute, other = place % len(ATTRIBUTES), place // len(ATTRIBUTES)
+        other = other + (other >= _at(user.wish, attribute).round())
+        changes = (luck < self.changes_mind) & (dialog.turn > 0)
+        changed = changes[:, None] & one_hot(attribute)
+        wish = torch.where(changed, other[:, None].to(user.wish), user.wish)
+        return replace(user, wish=wish, best=torch.where(changes, torch.inf, user.best))
 
     def _look(self, user: UserState, labels: Tensor) -> UserState:
-        gap = self._gaps(user, labels)
-        rest = gap.abs().sum(1)
+        gap = self._gaps(user, labels).abs()
+        rest = gap.sum(1)
         waited = torch.where(rest < user.best, 0, user.waited + 1)
-        satisfied = (gap == 0).all(1)
-        return UserState(
-            user.wish, torch.minimum(rest, user.best), waited, ~satisfied & (waited >= self.patience), satisfied
-        )
+        satisfied = rest == 0
+        left = ~satisfied & (waited >= self.patience)
+        return UserState(user.wish, torch.minimum(rest, user.best), waited, left, satisfied)
 
     def _gaps(self, user: UserState, labels: Tensor) -> Tensor:
         """[B, 5], what is still missing; 0 within the tolerance."""
         gap = user.wish - labels
         return torch.where(gap.abs() <= self.tolerance, 0, gap)
 
-    def _choice(self, gap: Tensor, draw: Tensor) -> Tensor:
-        """The attribute [B] to speak about."""
-        if self.picks == "largest":
-            return gap.abs().argmax(1)
-        open_ = gap != 0
-        chosen = (draw * open_.sum(1)).long()
-        return (open_.cumsum(1) <= chosen[:, None]).sum(1).clamp_max(len(ATTRIBUTES) - 1)
+
+def _at(table: Tensor, attribute: Tensor) -> Tensor:
+    """Of a table [B, 5] the numbers [B] of an attribute [B]."""
+    return table.gather(1, attribute[:, None])[:, 0]
