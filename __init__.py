@@ -16,6 +16,7 @@ TASKS: dict[str, dict] = {
         "reward": {"l2": 1.0, "foreground": 2.0, "focus": 1.0},
     },
     "ImageEdit-v0": {"task": "image_edit:ImageEdit"},
+    "FaceDialog-v0": {"task": "face_dialog:FaceDialog"},
 }
 
 for _id, _kwargs in TASKS.items():

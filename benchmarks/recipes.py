@@ -13,16 +13,20 @@ from torch import Tensor, nn
 
 from .. import TASKS
 from ..agents.ddpg import DDPG, DDPGConfig
+from ..agents.edit_tracking import EditTracking, EditTrackingConfig
+from ..agents.policies.edit_tracker import EditTracker
 from ..agents.policies.resnet import ResNetActor, ResNetCritic
 from ..agents.policies.standard import StandardActor, StandardCritic, StandardPolicy
 from ..agents.ppo import PPO, PPOConfig
 from ..agents.reinforce import Reinforce, ReinforceConfig
 from ..agents.rollout import Agent, Obs
 from ..envs.core import Task
+from ..envs.face_dialog import FaceDialog
 from ..envs.image_edit import ImageEdit
 from ..envs.stroke_paint import StrokePaint
 from . import denoisers
 from .config import arguments, hint, settable
+from .face_policies import Field, Nothing, Oracle, face_task
 from .painter_policies import painter, published_painter
 from .policies import BestColour, Random
 
@@ -164,6 +168,12 @@ def editing(agent: str, env: Settings) -> Defaults:
     return {"run": run, "agent": DENOISING[agent] | shared, "policy": {"network": "denoiser"}}
 
 
+def dialogs(agent: str, env: Settings) -> Defaults:
+    """Whole dialogs, many at a time: they cost little where no picture is shown."""
+    run = {"rollout": env["rounds"] * env["micro_steps"], "num_envs": 256}
+    return {"run": run, "agent": DIALOG.get(agent, {}), "policy": {}}
+
+
 def anything(task: Task) -> str | None:
     return None
 
@@ -174,6 +184,13 @@ def continuous(task: Task) -> str | None:
 
 def imaginable(task: Task) -> str | None:
     return continuous(task) or (None if isinstance(task, Imagines) else "it needs a task that can imagine a step")
+
+
+def trackable(task: Task) -> str | None:
+    if not isinstance(task, FaceDialog) or task.controls.control != "latent":
+        return "it edits faces by FaceDialog-v0 with env.control=latent"
+    missing = [name for name in TRACKED if name not in task.observation_space.spaces]
+    return f"env.show must name {', '.join(missing)} too" if missing else None
 
 
 def ppo(task: Task, policy: PolicyConfig, config: PPOConfig) -> Agent:
@@ -208,6 +225,11 @@ def model_ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
     return DDPG(actor, critic, config, model=task.imagine, action_space=box)
 
 
+def edit_tracker(task: Task, policy: PolicyConfig, config: EditTrackingConfig) -> Agent:
+    faces = face_task(task)
+    return EditTracking(EditTracker(faces.width, faces.micro_steps).to(task.device), config)
+
+
 def export(agent: Agent, folder: Path) -> None:
     """Write what other programs can read of ``agent`` into ``folder``: the adapter of a denoiser as ``lora``."""
     if isinstance(agent, PPO):
@@ -233,6 +255,7 @@ AGENTS = {
     "reinforce": Learner(ReinforceConfig, reinforce, anything, ("standard", "denoiser")),
     "ddpg": Learner(DDPGConfig, ddpg, continuous, ("standard", "resnet")),
     "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable, ("standard", "resnet")),
+    "edit-tracker": Learner(EditTrackingConfig, edit_tracker, trackable),
 }
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = {  # actor, critic
     "standard": (StandardActor, StandardCritic),
@@ -243,11 +266,19 @@ PAINTERS: dict[str, Callable[[Task], Agent]] = {"shipped": painter, "best-colour
 EDITORS: dict[str, Callable[[Task], Agent]] = {
     "shipped": denoisers.Reference, "reference": denoisers.Reference, "copy": denoisers.Copy
 }  # fmt: skip
-NAMED: dict[type, dict[str, Callable[[Task], Agent]]] = {StrokePaint: PAINTERS, ImageEdit: EDITORS}
+FACES: dict[str, Callable[[Task], Agent]] = {"none": Nothing, "field": Field, "oracle": Oracle}
+NAMED: dict[type, dict[str, Callable[[Task], Agent]]] = {StrokePaint: PAINTERS, ImageEdit: EDITORS, FaceDialog: FACES}
+TRACKED = ("latent", "step", "proposals", "goal")  # what the losses of the published policy need
+DIALOG: dict[str, dict[str, Any]] = {"ppo": {"gamma": 0.95}, "reinforce": {}, "ddpg": {"gamma": 0.95}}
 DENOISING: dict[str, dict[str, Any]] = {  # the clip range of DDPO is 1.6 nats over the numbers of a latent
     "ppo": {
         "advantage": "grouped", "normalize": False, "advantage_clip": 5.0, "epochs": 1, "minibatch": 160, "clip": 5e-4
     },  # fmt: skip
     "reinforce": {"baseline": "group"},
 }
-DEFAULTS = {"StrokePaint-v0": painting, "StrokePaintGuided-v0": painting, "ImageEdit-v0": editing}
+DEFAULTS = {
+    "StrokePaint-v0": painting,
+    "StrokePaintGuided-v0": painting,
+    "ImageEdit-v0": editing,
+    "FaceDialog-v0": dialogs,
+}

@@ -114,8 +114,8 @@ class FaceDialog(Task[FaceState]):
         self.size = self.world.size
         self.model_calls = ((self.world, "synthesize"),)
         self._drawn: tuple[Tensor | None, Tensor] = None, torch.empty(0)  # latents and their pictures
-        width, words = self.world.latent_shape[-1], len(vocabulary())
-        point = Box(-LIMIT, LIMIT, (width,))
+        self.width, words = self.world.latent_shape[-1], len(vocabulary())
+        point = Box(-LIMIT, LIMIT, (self.width,))
         spaces: dict[str, Space] = {
             "image": Box(0, 255, (3, self.size, self.size), np.uint8),
             "latent": point,
@@ -124,7 +124,7 @@ class FaceDialog(Task[FaceState]):
             "request": Box(1.0 - DEGREES, DEGREES - 1.0, (len(ATTRIBUTES),)),
             "proposal": point,
             "step": Discrete(rounds * micro_steps + 1),
-            "proposals": Box(-LIMIT, LIMIT, (rounds, width)),
+            "proposals": Box(-LIMIT, LIMIT, (rounds, self.width)),
             "goal": point,
         }
         self.observation_space = Dict({name: spaces[name] for name in spaces if name in show})

@@ -12,6 +12,7 @@ from .face_measures import MEASURES
 from .face_palette import Palette
 from .face_traits import Measures
 
+TOGETHER = 16 * 64**2  # pixels that a processor draws at a time: its cache holds no more
 EDGE = 1.8  # sharpness of an edge per pixel of the size: soft over about two pixels
 
 
@@ -37,6 +38,10 @@ class FaceRenderer(nn.Module):
     def forward(self, factors: Tensor) -> Tensor:
         if factors.ndim != 2 or factors.shape[1] != FACTORS:
             raise ValueError(f"factors of faces are [B, {FACTORS}], got {tuple(factors.shape)}")
+        together = max(1, TOGETHER // self.size**2) if factors.device.type == "cpu" else max(1, len(factors))
+        return torch.cat([self._draw(part) for part in factors.split(together)])
+
+    def _draw(self, factors: Tensor) -> Tensor:
         m = self.measures(factors)
         colours = self.palette(factors)
         x, y = self._pose(m)

@@ -20,6 +20,7 @@ SMALL = {
     "StrokePaint-v0": {"size": 32, "steps": 3, "strokes": 2, "targets": "embedded:16"},
     "StrokePaintGuided-v0": {"size": 32, "steps": 3, "strokes": 2, "targets": "embedded:16"},
     "ImageEdit-v0": {"steps": 3, "edits": "embedded:16"},
+    "FaceDialog-v0": {"rounds": 2, "micro_steps": 2, "size": 32},
 }
 
 

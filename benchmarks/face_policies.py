@@ -1,0 +1,67 @@
+"""Policies for faces that learn nothing, to compare with."""
+
+import torch
+from torch import Tensor
+
+from ..agents.rollout import Agent, Obs
+from ..envs.core import Task
+from ..envs.face_controls import SCALE
+from ..envs.face_dialog import FaceDialog
+from ..simulators.faces import ExactFaces
+
+
+class Field(Agent):
+    """The published editor: follows what the semantic field proposes.
+
+    Raises ValueError for a task that neither shows proposals nor takes them.
+    """
+
+    def __init__(self, task: Task):
+        self.task = face_task(task)
+        control = self.task.controls.control
+        if control == "fields" or (control == "latent" and "proposal" not in task.observation_space.spaces):
+            raise ValueError(f"nothing proposes edits here: give env.control=residual, got {control!r}")
+
+    def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.task.controls.control == "latent":
+            left = self.task.micro_steps - obs["step"] % self.task.micro_steps
+            return SCALE * obs["proposal"] / left[:, None], {}
+        return self._residual(obs, 1.0), {}
+
+    def _residual(self, obs: Obs, followed: float) -> Tensor:
+        lanes = len(next(iter(obs.values())))
+        action = torch.zeros(lanes, *self.task.action_space.shape, device=self.task.device)
+        action[:, 0] = followed
+        return action
+
+
+class Nothing(Field):
+    """Leaves every face as it is."""
+
+    def __init__(self, task: Task):
+        self.task = face_task(task)
+
+    def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        return self._residual(obs, -1.0 if self.task.controls.control == "residual" else 0.0), {}
+
+
+class Oracle(Field):
+    """Edits what is asked for and nothing else, as the embedded world alone can: the upper reference.
+
+    Raises ValueError for other worlds, and for a control that does not reach every latent.
+    """
+
+    def __init__(self, task: Task):
+        self.task = face_task(task)
+        if not isinstance(self.task.world, ExactFaces) or self.task.controls.control != "latent":
+            raise ValueError("the oracle needs the embedded world and env.control=latent")
+        self.world = self.task.world
+
+    def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        wanted = self.world.reach(obs["latent"], obs["degrees"] + obs["request"])
+        return SCALE * (wanted - obs["latent"]), {}
+
+
+def face_task(task: Task) -> FaceDialog:
+    assert isinstance(task, FaceDialog)  # ``NAMED`` said so
+    return task
