@@ -21,8 +21,8 @@ from .lessons import partial, train
 
 PICTURES = 64  # pixels
 POOL = 4096  # pairs of pictures in the works
-BATCH = 64  # pairs
-FRESH = 16  # pairs that are drawn anew at every update, in place of the oldest
+BATCH = 32  # pairs
+FRESH = 8  # pairs that are drawn anew at every update, in place of the oldest
 LEARNING_RATE = 2e-3
 WARM_UP = 50  # updates
 TEMPERATURE = 0.07  # of telling people apart
@@ -31,7 +31,7 @@ TEST = 4096  # held-out pairs
 HELD_OUT = 1 << 20  # seeds from which on they are drawn
 
 
-def make(out: str | Path = WEIGHTS["world"].parent, minutes: float = 10.0, seed: int = 0) -> dict[str, Scores]:
+def make(out: str | Path = WEIGHTS["world"].parent, minutes: float = 12.0, seed: int = 0) -> dict[str, Scores]:
     """Train two sets of networks, each on its own faces and for half of `minutes`; write them, and their card
     `face-networks.md`, into `out`; return what the card says.
 

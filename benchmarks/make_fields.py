@@ -6,29 +6,30 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..simulators.face_factors import FACTORS
-from ..simulators.face_fields import WEIGHTS, SemanticFields, save_fields
+from ..simulators.face_fields import STEP, WEIGHTS, SemanticFields, StraightLines, save_fields
 from ..simulators.face_latent import FaceLatent
 from ..simulators.face_networks import load_face_networks
 from ..simulators.face_renderer import FaceRenderer
 from ..simulators.faces import ATTRIBUTES, DEGREES
+from ..simulators.semantic_field import SLOPE
 from .checkpoint import random_state, set_random_state, write_text
 from .fields_card import Table, card, measure
 from .lessons import partial, train
 
 PICTURES = 64  # pixels
 BATCH = 16  # faces; each is edited by all five fields
-STEPS = 3  # to a degree
 PERSON = 5.0  # weight of the change of the identity features, as published
 LIKELY = 1.0  # of the discriminator's verdict, as published
 LEARNING_RATE = 1e-3
 WARM_UP = 100  # updates
+SAMPLES = 8000  # faces over which steps are measured
 TEST = 1000  # held-out faces
 
 
-def make(out: str | Path = WEIGHTS.parent, minutes: float = 10.0, seed: int = 0) -> Table:
+def make(out: str | Path = WEIGHTS.parent, minutes: float = 11.0, seed: int = 0) -> Table:
     """Train for `minutes`; write `face-fields.safetensors` and its card `face-fields.md` into `out`; return the card's
     table.
 
@@ -37,13 +38,15 @@ def make(out: str | Path = WEIGHTS.parent, minutes: float = 10.0, seed: int = 0)
     """
     path = Path(out) / WEIGHTS.name
     trainer = train(Trainer(seed), minutes, path)
+    scale(trainer.fields, trainer.latent)
     save_fields(trainer.fields, path)
     table = measure(trainer.fields, TEST, seed + 1)
     number, threads = sum(weight.numel() for weight in trainer.fields.parameters()), torch.get_num_threads()
     training = (
         f"`{path.name}`, {number:,} weights of `SemanticFields` (`simulators/face_fields.py`), made by "
         f"`retouch make-weights fields --minutes {minutes:g} --seed {seed}`: {trainer.updates:,} updates of {BATCH} "
-        f"faces, each edited by all five fields, on {threads} thread(s)."
+        f"faces, each edited by all five fields, on {threads} thread(s). Then each field was scaled for its steps to "
+        f"add {STEP} of a degree on average."
     )
     text = card(training, table, TEST)
     write_text(path.with_suffix(".md"), text)
@@ -53,16 +56,16 @@ def make(out: str | Path = WEIGHTS.parent, minutes: float = 10.0, seed: int = 0)
 
 
 class Trainer:
-    """The published objective, through the renderer: `STEPS` steps from where a face is, in a straight line, show one
-    degree more of the attribute and the other four as they were to the predictor, the same person to the network for
-    identity, and a likely face to the discriminator. Faces that have an attribute in full teach nothing about it.
+    """The published objective, through the renderer: after one step the predictor shall see one degree more of the
+    attribute and the other four as they were, the network for identity the same person, and the discriminator a likely
+    face. Faces that have an attribute in full teach nothing about it.
     """
 
     def __init__(self, seed: int) -> None:
         torch.manual_seed(seed)
         self.seed = seed
         self.latent, self.render, self.networks = FaceLatent(), FaceRenderer(PICTURES), load_face_networks()
-        self.fields = SemanticFields()
+        self.fields = straight(self.latent)
         self.optimiser = torch.optim.Adam(self.fields.parameters(), LEARNING_RATE)
         self.updates, self.seconds = 0, 0.0
         self.losses = torch.ones(3)  # running: degrees, person, likely
@@ -86,7 +89,7 @@ class Trainer:
             labels, person = self.networks.degrees(source).argmax(2), self.networks.embed(source)
         wanted = labels + torch.eye(len(ATTRIBUTES), dtype=torch.long)[:, None]  # [5, B, 5]
         taught = (wanted < DEGREES).all(2).float()
-        edited = latent + STEPS * self.fields(latent)
+        edited = latent + self.fields(latent)
         image = self.render(self.latent.factors(edited.flatten(0, 1)))
         logits = self.networks.degrees(image).flatten(0, 1)
         wrong = F.cross_entropy(logits, wanted.clamp_max(DEGREES - 1).flatten(), reduction="none")
@@ -114,3 +117,26 @@ class Trainer:
         for name in ("updates", "seconds", "losses"):
             setattr(self, name, saved[name])
         set_random_state(saved["random"])
+
+
+def straight(latent: FaceLatent) -> SemanticFields:
+    """Fields that begin as straight lines, of a degree a step, with layers that carry where a latent is to the last."""
+    fields = SemanticFields()
+    for field, direction in zip(fields.values(), StraightLines(latent).directions, strict=True):
+        *others, last = (layer["Linear"] for layer in field.field)
+        for layer in others:
+            nn.init.kaiming_uniform_(layer.weight, SLOPE)
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(last.weight)
+        last.bias.data.copy_(direction / STEP)
+    return fields
+
+
+@torch.no_grad()
+def scale(fields: SemanticFields, latent: FaceLatent) -> None:
+    """Multiply each field for its steps to add `STEP` of a degree on average over faces, by the rate at the start."""
+    noise = torch.randn(SAMPLES, FACTORS, generator=torch.Generator().manual_seed(0))
+    for place, field in enumerate(fields.values()):
+        _, rate = torch.func.jvp(latent.factors, (noise,), (field(noise),))
+        for weight in field.field[-1].parameters():
+            weight *= STEP / rate[:, place].mean()

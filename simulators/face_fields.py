@@ -16,13 +16,13 @@ from .semantic_field import FieldFunction, field_step
 WEIGHTS = Path(__file__).parent / "weights" / "face-fields.safetensors"
 ENTANGLEMENT = 0.75  # at which the shipped fields were trained
 SAMPLES = 8000  # faces to which straight lines are fitted
-LINE = 0.25  # of a degree: what a step along a straight line adds, by the linear fit
+STEP = 0.25  # of a degree: what a step adds on average
 
 
 class SemanticFields(nn.ModuleDict):
-    """A published field for each attribute, as wide as the latent; the mapping M is the identity, as latents are flat."""
+    """A published field for each attribute; the published mapping M is the identity here, where latents are flat."""
 
-    def __init__(self, layers: int = 8, hidden: int = FACTORS) -> None:
+    def __init__(self, layers: int = 8, hidden: int = 128) -> None:
         super().__init__({attribute: FieldFunction(FACTORS, layers, hidden) for attribute in ATTRIBUTES})
 
     def forward(self, latent: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class StraightLines(nn.Module):
         noise = torch.randn(SAMPLES, FACTORS, generator=torch.Generator().manual_seed(0))
         system = torch.cat([noise, torch.ones(SAMPLES, 1)], 1)
         fit = torch.linalg.lstsq(system, latent.factors(noise)[:, : len(ATTRIBUTES)]).solution[:FACTORS].T
-        self.register_buffer("directions", LINE * fit / fit.square().sum(1, keepdim=True))
+        self.register_buffer("directions", STEP * fit / fit.square().sum(1, keepdim=True))
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
         """``[B, 40]``, as of ``SemanticFields``."""

@@ -87,7 +87,7 @@ def test_files_hold_the_published_keys(tmp_path):
     fields = SemanticFields()
     save_fields(fields, tmp_path / "fields.safetensors")
     weights = load_file(tmp_path / "fields.safetensors")
-    assert weights["beard.field.7.Linear.weight"].shape == (40, 40)
+    assert weights["beard.field.7.Linear.weight"].shape == (40, 128)
     again = load_fields(tmp_path / "fields.safetensors")
     assert torch.equal(again(faces(3)), fields(faces(3)))
 
