@@ -81,7 +81,7 @@ def hear(dialog: Dialog, said: Understanding, labels: Tensor) -> tuple[Dialog, R
     the one edited last, or the one suggested where that is accepted. In a dialog that is over nothing is edited.
     """
     suggestion, enough = dialog.system_mode == SUGGESTION, dialog.system_mode == WHETHER_ENOUGH
-    requested = _table(_REQUESTS, labels.device)[said.mode]
+    requested = table(_REQUESTS, labels.device)[said.mode]
     accepted = suggestion & (said.mode == _YES)
     repeated = enough & (said.mode == _NO)
 
@@ -110,7 +110,7 @@ def hear(dialog: Dialog, said: Understanding, labels: Tensor) -> tuple[Dialog, R
         edits=edits,
         agreed=accepted & edits,
         reason=torch.where(lost, REASONS.index("unclear"), said.reason),
-        over=dialog.over | _table(_ENDS, labels.device)[said.mode],
+        over=dialog.over | table(_ENDS, labels.device)[said.mode],
     )
     return heard, Request(attribute, direction, target)
 
@@ -125,7 +125,7 @@ def reply(dialog: Dialog, feedback: Feedback, labels: Tensor, exception: Tensor,
     unused = ~dialog.used
     count = unused.sum(1)
     first = _ENOUGH_FIRST * (dialog.edits & (dialog.turn == 0))
-    asks = (1 - first) * _table(_NEXT, draw.device)[dialog.turn.clamp_max(len(_NEXT) - 1)]
+    asks = (1 - first) * table(_NEXT, draw.device)[dialog.turn.clamp_max(len(_NEXT) - 1)]
     suggests = asks + (1 - first - asks) * (_SUGGEST * count)
     luck = draw[:, 0] * torch.where(dialog.edits, 1, suggests)
     mode = torch.where(luck < asks, WHATS_NEXT, torch.where(luck < suggests, SUGGESTION, WHETHER_ENOUGH))
@@ -140,7 +140,7 @@ def reply(dialog: Dialog, feedback: Feedback, labels: Tensor, exception: Tensor,
     subject = torch.where(misheard, dialog.subject, subject)
 
     about = torch.where(subject >= 0, subject, dialog.edited).clamp_min(0)
-    occasion = torch.where(exception > 0, _table(_OCCASIONS, draw.device)[exception], mode)
+    occasion = torch.where(exception > 0, table(_OCCASIONS, draw.device)[exception], mode)
     occasion = torch.where(misheard, _MISHEARD + dialog.reason, occasion)
     occasion = torch.where(dialog.over, OCCASIONS.index("bye"), occasion)
     rows = feedback.pick(occasion, about, labels.gather(1, about[:, None])[:, 0].long(), draw[:, 2])
@@ -148,7 +148,7 @@ def reply(dialog: Dialog, feedback: Feedback, labels: Tensor, exception: Tensor,
         dialog,
         system_mode=mode,
         subject=subject,
-        used=dialog.used | (one_hot(subject) & (mode == SUGGESTION)[:, None]),
+        used=dialog.used | one_hot(subject),
         turn=dialog.turn + 1,
         exception=exception,
     )
@@ -156,7 +156,8 @@ def reply(dialog: Dialog, feedback: Feedback, labels: Tensor, exception: Tensor,
 
 
 @cache
-def _table(values: tuple[float, ...], device: torch.device) -> Tensor:
+def table(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """The values as a tensor, made once."""
     return torch.tensor(values, device=device)
 
 

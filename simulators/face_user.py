@@ -5,15 +5,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .dialog import EXCEPTIONS, SUGGESTION, WHETHER_ENOUGH, Dialog, one_hot
+from .dialog import EXCEPTIONS, SUGGESTION, WHETHER_ENOUGH, Dialog, one_hot, table
 from .face_sentences import KINDS, MODES, Sentences
 from .faces import ATTRIBUTES, DEGREES
 
 USERS = ("attentive", "published")
 PICKS = ("largest", "random")
-_MODE = {name: place for place, name in enumerate(MODES)}
-_INDEFINITE = KINDS.index("indefinite")
-_CANNOT = EXCEPTIONS.index("cannot")
+_REPLIES = (  # after each of SYSTEM_MODES: satisfied, impatient, with its subject as wished, otherwise, or as offered
+    ("end", "no_end", "request", "request", "request"),
+    ("no_end", "no_end", "no_request", "no_request", "yes"),
+    ("yes_end", "no_end", "yes_request", "no_request", "no"),
+    ("end", "no_end", "request", "request", "request"),
+)
+_MODES = tuple(MODES.index(name) for replies in _REPLIES for name in replies)
+_KINDS = tuple(KINDS.index(name) for name in ("indefinite", "definite", "target"))
+_FIRST, _LAST = 1e6, 1e-6  # factors of gaps
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class User:
     or "random" among the gaps; ``tolerance``, degrees by which every attribute may miss the wish.
     """
 
-    draws = 9
+    draws = 8 + len(ATTRIBUTES)
 
     def __init__(
         self,
@@ -80,52 +86,47 @@ class User:
         """Looks at faces of degrees ``labels`` [B, 5] and says rows [B] of `Sentences`; ``draw`` is [B, draws]."""
         if self.kind == "published":
             return self._published(user, labels)
-        user = self._look(self._think_again(user, dialog, draw[:, 0], draw[:, 1]), labels)
+        rethinks, other, slips, which, wrong, says, names, wording = draw[:, len(ATTRIBUTES) :].unbind(1)
+        if self.changes_mind:
+            user = self._think_again(user, dialog, rethinks, other)
+        user = self._look(user, labels)
         gap = self._gaps(user, labels)
-        attribute = self._choice(dialog, gap, draw[:, 2])
+        attribute = self._choice(dialog, gap, draw[:, : len(ATTRIBUTES)])
         change = _at(gap, attribute)
-        mode = self._mode(user, dialog, gap, attribute, labels)
 
-        slip = (draw[:, 3] < self.mistakes) * (1 + (draw[:, 4] * 3).long())  # 1: attribute, 2: direction, 3: typo
-        wrong = (attribute + 1 + (draw[:, 5] * (len(ATTRIBUTES) - 1)).long()) % len(ATTRIBUTES)
-        asked = torch.where(slip == 1, wrong, attribute)
-        direction = torch.where((change < 0) ^ (slip == 2), -1.0, 1.0)
-
-        exact = draw[:, 6] < self.says_degree
-        target = exact & (draw[:, 7] < 0.5) & (slip != 2)
-        kind = torch.where(target, KINDS.index("target"), torch.where(exact, KINDS.index("definite"), _INDEFINITE))
-        value = torch.where(target, _at(user.wish, attribute), change.abs()).round().long()
-        return user, self.sentences.pick(mode, kind, asked, direction, value, draw[:, 8], slip == 3)
+        slip = (slips < self.mistakes) * (1 + (which * 3).long())  # 1: attribute, 2: direction, 3: typo
+        shift = (slip == 1) * (1 + (wrong * (len(ATTRIBUTES) - 1)).long())
+        contrary = slip == 2
+        exact = says < self.says_degree
+        target = exact & (names < 0.5) & ~contrary
+        return user, self.sentences.pick(
+            mode=self._mode(user, dialog, gap, labels),
+            kind=table(_KINDS, draw.device)[exact.long() + target],
+            attribute=(attribute + shift) % len(ATTRIBUTES),
+            direction=change * (1 - 2 * contrary.long()),
+            value=torch.where(target, _at(user.wish, attribute), change.abs()).round().long(),
+            draw=wording,
+            typo=slip == 3,
+        )
 
     def _choice(self, dialog: Dialog, gap: Tensor, draw: Tensor) -> Tensor:
-        """The attribute [B] to speak about: what is asked after, if that is not right; else what the system can do."""
-        refused = one_hot(dialog.edited) & (dialog.exception == _CANNOT)[:, None]
-        rest = torch.where(refused, 0, gap)
-        rest = torch.where((rest != 0).any(1, keepdim=True), rest, gap)
-        if self.picks == "largest":
-            chosen = rest.abs().argmax(1)
-        else:
-            open_ = rest != 0
-            place = (draw * open_.sum(1)).long()
-            chosen = (open_.cumsum(1) <= place[:, None]).sum(1).clamp_max(len(ATTRIBUTES) - 1)
-        subject = dialog.subject.clamp_min(0)
-        asked_after = (dialog.system_mode == WHETHER_ENOUGH) & (_at(gap, subject) != 0)
-        return torch.where(asked_after, subject, chosen)
+        """The attribute [B] to speak about: what the system asks after, unless that is right; what it cannot last."""
+        urgency = gap.abs() if self.picks == "largest" else (gap != 0) * (1 + draw)
+        refused = torch.where(dialog.exception == EXCEPTIONS.index("cannot"), _LAST, 1.0)
+        weight = torch.where(dialog.system_mode == WHETHER_ENOUGH, _FIRST, refused)
+        return torch.where(one_hot(dialog.edited), urgency * weight[:, None], urgency).argmax(1)
 
-    def _mode(self, user: UserState, dialog: Dialog, gap: Tensor, attribute: Tensor, labels: Tensor) -> Tensor:
-        """Of the next utterance [B], about an ``attribute`` [B]: an answer to the system, as far as it asked."""
+    def _mode(self, user: UserState, dialog: Dialog, gap: Tensor, labels: Tensor) -> Tensor:
+        """Of the next utterance [B]: a place in MODES."""
         subject = dialog.subject.clamp_min(0)
         change = _at(gap, subject)
+        suggestion = dialog.system_mode == SUGGESTION
         offered = torch.where(_at(labels, subject) <= 2, 1.0, -1.0)
-        suggestion, enough = dialog.system_mode == SUGGESTION, dialog.system_mode == WHETHER_ENOUGH
-        welcome = torch.where(change * offered > 0, _MODE["yes"], _MODE["no_request"])
-        once_more = (change * dialog.direction > 0) & ((change.abs() - 1).abs() <= self.tolerance)
-        not_yet = torch.where(once_more, _MODE["no"], _MODE["no_request"])
-        mode = torch.where(suggestion, welcome, _MODE["request"])
-        mode = torch.where(enough, torch.where(attribute == subject, not_yet, _MODE["yes_request"]), mode)
-        end = torch.where(enough, _MODE["yes_end"], torch.where(suggestion, _MODE["no_end"], _MODE["end"]))
-        mode = torch.where(user.satisfied, end, mode)
-        return torch.where(user.left, _MODE["no_end"], mode)
+        onwards = change * torch.where(suggestion, offered, dialog.direction) > 0
+        wanted = onwards & (suggestion | ((change.abs() - 1).abs() <= self.tolerance))  # by one degree
+        state = 2 + (change != 0).long() + wanted
+        state = torch.where(user.satisfied | user.left, user.left.long(), state)
+        return table(_MODES, labels.device)[dialog.system_mode * len(_REPLIES[0]) + state]
 
     def _published(self, user: UserState, labels: Tensor) -> tuple[UserState, Tensor]:
         gap = user.wish.round() - labels
