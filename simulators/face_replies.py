@@ -87,13 +87,13 @@ STATES = {
         "this is a person of about eighty",
     ),
 }
-# What the system offers: (less, more) of an attribute.
+# What the system offers: of an attribute to have less, more, or some where there is none.
 OFFERS = {
-    "bangs": ("make the bangs a little shorter", "make the bangs a little longer"),
-    "eyeglasses": ("make the glasses a little lighter", "make the glasses a little bolder"),
-    "beard": ("trim the beard a little", "add a little beard"),
-    "smiling": ("make the smile a little smaller", "add a little more of a smile"),
-    "age": ("make the person a little younger", "make the person a little older"),
+    "bangs": ("make the bangs a little shorter", "make the bangs a little longer", "add very short bangs"),
+    "eyeglasses": ("make the glasses a little lighter", "make the glasses a little bolder", "add rimless glasses"),
+    "beard": ("trim the beard a little", "add a little beard", "add some stubble"),
+    "smiling": ("make the smile a little smaller", "add a little more of a smile", "add a faint smile"),
+    "age": ("make the person a little younger", "make the person a little older", "make the child a little older"),
 }
 
 # Slots: {state} as it is now, {offer} what would be done, {name} the attribute, {Is} its verb.

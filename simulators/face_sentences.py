@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -19,6 +20,8 @@ __all__ = ["KINDS", "MODES", "OCCASIONS", "REASONS", "SYSTEM_MODES", "Feedback",
 
 OCCASIONS = (*SYSTEM_MODES, "already_there", "cannot", *REASONS[1:], "bye")  # for the system to speak
 WORDINGS = 8  # of each request in each mode
+_THERE = re.compile(r"\b[Tt]he (bangs|glasses|beard|smile)\b")
+_FURTHER = re.compile(r"\b([Mm]ore|[Ll]onger|[Tt]hicker|[Bb]older|[Hh]appier)\b")
 
 
 class Sentences:
@@ -53,8 +56,8 @@ class Sentences:
 
         ``kind`` [B] is a place in KINDS, ``attribute`` [B] one in ATTRIBUTES or -1 for "more", "less" of what was
         edited last (changes only), ``direction`` [B] 1 or -1, ``value`` [B] 1 to 5 of a definite change, 0 to 5 of a
-        target; what the mode or the kind does not say is ignored. ``draw`` [B] in [0, 1) picks among the wordings.
-        ``typo`` [B] bool: with a slip of the keyboard.
+        target, of an indefinite change the degree that the face shows; what the mode does not say is ignored. ``draw``
+        [B] in [0, 1) picks among the wordings. ``typo`` [B] bool: with a slip of the keyboard.
         """
         rows = self._choices.pick((mode, kind, attribute, (direction > 0).long(), value), draw)
         return self._slipped(rows, typo)
@@ -138,12 +141,21 @@ def spoken() -> Spoken:
     rows = {}
     for place in itertools.product(*map(range, (len(MODES), len(KINDS), len(NAMED), 2, DEGREES))):
         mode = MODES[place[0]]
-        rows[place] = found[mode, _request(*place[1:]) if mode in LEADS else None]
+        request = _request(*place[1:]) if mode in LEADS else None
+        rows[place] = [row for row in found[mode, request] if _fits(texts[row], request, place[-1])]
     published = [
         [add([sentence(text)], label("request", _told(attribute, more)))[0] for more, text in enumerate(pair)]
         for attribute, pair in PUBLISHED.items()
     ]
     return Spoken(texts, labels, rows, [*published, [found["end", None][0]] * 2])
+
+
+def _fits(text: str, request: Request | None, degree: int) -> bool:
+    """Whether one says so of a face of a ``degree``: nobody lengthens what is not there, or adds what is."""
+    if request is None or request.kind != "indefinite" or request.direction < 0 or request.attribute in ("", "age"):
+        return True
+    there = _THERE.search(text)
+    return bool(there or _FURTHER.search(text)) if degree else not there
 
 
 def _told(attribute: str, more: int) -> Request:
@@ -171,7 +183,7 @@ def replies() -> tuple[list[str], dict[tuple[int, ...], list[int]]]:
     for place in itertools.product(range(len(OCCASIONS)), range(len(ATTRIBUTES)), range(DEGREES)):
         occasion, attribute, degree = OCCASIONS[place[0]], ATTRIBUTES[place[1]], place[2]
         name, verb = NAMES[attribute]
-        state, offer = STATES[attribute][degree], OFFERS[attribute][degree <= 2]
+        state, offer = STATES[attribute][degree], OFFERS[attribute][(degree <= 2) + (degree == 0)]
         slots = {"name": name, "Is": verb, "state": state, "offer": offer}
         said = [text for pattern in FEEDBACK[occasion] for text in variants(pattern.format(**slots))]
         fitting[place] = [row.setdefault(text, len(row)) for text in said]

@@ -97,14 +97,16 @@ class User:
         slip = (slips < self.mistakes) * (1 + (which * 3).long())  # 1: attribute, 2: direction, 3: typo
         shift = (slip == 1) * (1 + (wrong * (len(ATTRIBUTES) - 1)).long())
         contrary = slip == 2
+        shown = _at(labels, attribute)
         exact = says < self.says_degree
-        target = exact & (names < 0.5) & ~contrary
+        target = exact & ((names < 0.5) | (shown == 0)) & ~contrary
+        value = torch.where(target, _at(user.wish, attribute), torch.where(exact, change.abs(), shown))
         return user, self.sentences.pick(
             mode=self._mode(user, dialog, gap, labels),
             kind=table(_KINDS, draw.device)[exact.long() + target],
             attribute=(attribute + shift) % len(ATTRIBUTES),
             direction=change * (1 - 2 * contrary.long()),
-            value=torch.where(target, _at(user.wish, attribute), change.abs()).round().long(),
+            value=value.round().long(),
             draw=wording,
             typo=slip == 3,
         )

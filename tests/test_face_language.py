@@ -132,7 +132,7 @@ def test_the_table_says_what_is_picked():
     assert SENTENCES.labels.shape == (len(SENTENCES.texts), len(HEADS))
     for mode, kind, attribute, direction, value in [
         ("request", "definite", "bangs", -1, 3),
-        ("yes_request", "indefinite", "smiling", 1, 1),
+        ("yes_request", "indefinite", "smiling", 1, 0),
         ("no_request", "target", "eyeglasses", 1, 4),
         ("no_request", "definite", "", -1, 1),
     ]:
@@ -140,6 +140,30 @@ def test_the_table_says_what_is_picked():
         expected = label(mode, Request(kind, attribute, direction, value))
         assert len({SENTENCES.texts[row] for row in rows}) >= 4
         assert [SENTENCES.labels[row].tolist() for row in rows] == [expected] * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "degree", "apt", "odd"),
+    [
+        ("eyeglasses", 0, {"Can you give them glasses", "Let them wear glasses"}, "thick"),
+        ("eyeglasses", 1, {"Please make the glasses bolder", "Please thicken the glasses"}, "them"),
+        ("bangs", 0, {"Could you add bangs", "Please add some bangs"}, "The bangs"),
+        ("beard", 2, {"Can you grow the beard"}, "a beard"),
+        ("beard", 0, {"A beard would be nice"}, "longer"),
+    ],
+)
+def test_nobody_lengthens_what_is_not_there(attribute, degree, apt, odd):
+    draws = torch.linspace(0, 0.999, 50).tolist()
+    texts = {SENTENCES.texts[said("request", "indefinite", attribute, 1, degree, draw)] for draw in draws}
+    assert apt <= texts
+    assert not any(odd in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("degree", "offer"), [(0, "add some stubble"), (2, "add a little beard"), (3, "trim the beard")]
+)
+def test_what_the_system_offers_is_possible(degree, offer):
+    assert all(offer in text for text in replied("suggestion", "beard", degree))
 
 
 @pytest.mark.parametrize("mode", ANSWERS)

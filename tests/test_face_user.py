@@ -194,6 +194,11 @@ def test_how_often_users_say_how_much(rate):
     assert (said[said[:, KIND] == 2][:, DEGREE] == 5).all()
 
 
+def test_of_what_is_not_there_users_say_degrees_not_amounts():
+    _, said = speak(User(SENTENCES, says_degree=1), asked_at("start", count=200), *lanes(200, (3, 3, 0, 3, 3)))
+    assert (said[:, KIND] == KINDS.index("target")).all() and (said[:, DEGREE] == 5).all()
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
 def test_how_often_users_err(rate):
     user = User(SENTENCES, says_degree=0, mistakes=rate)
