@@ -141,8 +141,8 @@ def spoken() -> Spoken:
     rows = {}
     for place in itertools.product(*map(range, (len(MODES), len(KINDS), len(NAMED), 2, DEGREES))):
         mode = MODES[place[0]]
-        request = _request(*place[1:]) if mode in LEADS else None
-        rows[place] = [row for row in found[mode, request] if _fits(texts[row], request, place[-1])]
+        wanted = _request(*place[1:]) if mode in LEADS else None
+        rows[place] = [row for row in found[mode, wanted] if _fits(texts[row], wanted, place[-1])]
     published = [
         [add([sentence(text)], label("request", _told(attribute, more)))[0] for more, text in enumerate(pair)]
         for attribute, pair in PUBLISHED.items()

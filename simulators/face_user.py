@@ -162,6 +162,6 @@ class User:
         return torch.where(gap.abs() <= self.tolerance, 0, gap)
 
 
-def _at(table: Tensor, attribute: Tensor) -> Tensor:
-    """Of a table [B, 5] the numbers [B] of an attribute [B]."""
-    return table.gather(1, attribute[:, None])[:, 0]
+def _at(degrees: Tensor, attribute: Tensor) -> Tensor:
+    """Of degrees [B, 5] those [B] of an attribute [B]."""
+    return degrees.gather(1, attribute[:, None])[:, 0]
