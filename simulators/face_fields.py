@@ -31,7 +31,7 @@ class SemanticFields(nn.ModuleDict):
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
         """``[B, 40]``: a step for more (``direction`` 1) or less (-1) of ``attribute`` ``[B]``."""
-        return field_step(self.values(), lambda edit: edit, latent, attribute, direction)
+        return field_step(list(self.values()), lambda edit: edit, latent, attribute, direction)
 
 
 class StraightLines(nn.Module):
