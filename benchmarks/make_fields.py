@@ -45,8 +45,8 @@ def make(out: str | Path = WEIGHTS.parent, minutes: float = 11.0, seed: int = 0)
     training = (
         f"`{path.name}`, {number:,} weights of `SemanticFields` (`simulators/face_fields.py`), made by "
         f"`retouch make-weights fields --minutes {minutes:g} --seed {seed}`: {trainer.updates:,} updates of {BATCH} "
-        f"faces, each edited by all five fields, on {threads} thread(s). Then each field was scaled for its steps to "
-        f"add {STEP} of a degree on average."
+        f"faces, each edited by all five fields, on {threads} thread(s). They began as straight lines, learned by "
+        f"the published objective, and were scaled for their steps to add {STEP} of a degree on average."
     )
     text = card(training, table, TEST)
     write_text(path.with_suffix(".md"), text)

@@ -16,7 +16,7 @@ from .semantic_field import FieldFunction, field_step
 WEIGHTS = Path(__file__).parent / "weights" / "face-fields.safetensors"
 ENTANGLEMENT = 0.75  # at which the shipped fields were trained
 SAMPLES = 8000  # faces to which straight lines are fitted
-STEP = 0.25  # of a degree: what a step adds on average
+STEP = 0.3  # of a degree: what a step adds on average
 
 
 class SemanticFields(nn.ModuleDict):
@@ -36,7 +36,7 @@ class SemanticFields(nn.ModuleDict):
 
 class StraightLines(nn.Module):
     """The same direction wherever a latent is: along the linear fit of a degree to latents, as in InterFaceGAN (Shen
-    et al., CVPR 2020), so long that a step adds a quarter of a degree by that fit."""
+    et al., CVPR 2020), so long that a step adds `STEP` of a degree by that fit."""
 
     directions: Tensor
 
