@@ -212,6 +212,12 @@ def test_how_often_users_err(rate):
         assert {AGE, BANGS, EYEGLASSES, SMILING} == set(said[wrong][:, ATTRIBUTE].tolist())
 
 
+def test_who_says_the_wrong_direction_says_an_amount():
+    _, said = speak(User(SENTENCES, says_degree=1, mistakes=1), asked_at("start", count=MANY), *lanes(MANY))
+    assert share(said[:, KIND] == KINDS.index("target")) == pytest.approx(1 / 3, abs=0.015)  # half of the other slips
+    assert share(said[:, DIRECTION] == 0) == pytest.approx(1 / 3, abs=0.015)
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.2, 1.0])
 def test_how_often_users_change_their_mind(rate):
     user = User(SENTENCES, changes_mind=rate)
