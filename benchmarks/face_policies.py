@@ -24,7 +24,8 @@ class Field(Agent):
 
     def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
         if self.task.controls.control == "latent":
-            return SCALE / self.task.micro_steps * obs["proposal"], {}
+            left = self.task.micro_steps - obs["step"] % self.task.micro_steps
+            return SCALE * obs["proposal"] / left[:, None], {}
         return self._residual(obs, 1.0), {}
 
     def _residual(self, obs: Obs, followed: float) -> Tensor:

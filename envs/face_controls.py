@@ -34,8 +34,9 @@ class FaceControls:
         if self.control == "latent":
             return action / SCALE
         if self.control == "residual":
-            followed = (1 + action[:, :1]) / 2 * state.proposal
-            return (followed + self.radius * action[:, 1:]) / self.micro_steps
+            left = self.micro_steps - state.step % self.micro_steps
+            followed = (1 + action[:, :1]) / (2 * left[:, None])
+            return followed * state.proposal + self.radius / self.micro_steps * action[:, 1:]
         one = torch.ones_like(state.step)
         along = [STRIDE * self.world.step(state.latent, place * one, one.float()) for place in range(len(ATTRIBUTES))]
         back = self.world.point(state.trace[:, 0]) - self.world.point(state.latent)

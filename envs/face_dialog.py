@@ -42,8 +42,8 @@ class FaceDialog(Task[FaceState]):
     ``[D]``; ``degrees`` float ``[5]`` in [0, 5] of bangs, eyeglasses, beard, smiling and age, as the judge sees them;
     ``dialog`` int64 ``[2 rounds + 1, WORDS]``, the tokens of user and system in turn; ``request`` float ``[5]``, what
     is left of the request as a listener understood it, in degrees of its attribute; ``proposal`` float ``[D]``, the
-    edit that the semantic field proposed for it at the beginning of the round; ``step`` in {0, ..., rounds * micro_steps}. If asked for:
-    ``proposals`` float ``[rounds, D]``, those of all rounds so far, and, to train with, ``goal`` float
+    edit that the semantic field proposes for that; ``step`` in {0, ..., rounds * micro_steps}. If asked for:
+    ``proposals`` float ``[rounds, D]``, those at the beginning of the rounds so far, and, to train with, ``goal`` float
     ``[D]``, the latent of the wanted face.
 
     Action, by ``control``. ``residual``: ``[1 + D]`` in [-1, 1], how much of the proposal is followed (-1: nothing,
@@ -232,15 +232,15 @@ class FaceDialog(Task[FaceState]):
         return self._said(replace(state, dialog=dialog, request=request), 2 * self._round(state), tokens)
 
     def propose(self, state: FaceState, asked: Tensor) -> FaceState:
-        """With the edit that the semantic field proposes for the request, in the lanes ``asked`` ``[B]``."""
-        attribute = torch.where(asked, state.request.attribute, -1)
-        found = field_edit(self.world, state.latent, attribute, state.request.target, self._judge, self.trials)
+        """With what the semantic field proposes for what is left of the request, new in the lanes ``asked`` ``[B]``."""
+        wanted = state.request
+        found = field_edit(self.world, state.latent, wanted.attribute, wanted.target, self._judge, self.trials)
         obstacle = torch.where(found.cannot, CANNOT, torch.where(found.already_there, ALREADY_THERE, 0))
         now = asked[:, None] & (torch.arange(self.rounds, device=self.device) == self._round(state)[:, None])
         return replace(
             state,
             obstacle=torch.where(asked, obstacle, state.obstacle),
-            proposal=torch.where(asked[:, None], found.edit, state.proposal),
+            proposal=found.edit,
             proposals=torch.where(now[:, :, None], found.edit[:, None], state.proposals),
         )
 

@@ -39,8 +39,8 @@ class FaceState:
     user: UserState
     request: Request
     obstacle: Tensor  # [B] int64, place in EXCEPTIONS: what the field could not do of the request
-    proposal: Tensor  # [B, D], the edit that the field proposed for the request
-    proposals: Tensor  # [B, rounds, D], what it proposed in each round so far
+    proposal: Tensor  # [B, D], the edit that the field proposes for what is left of the request
+    proposals: Tensor  # [B, rounds, D], what it proposed at the beginning of each round so far
     talk: Tensor  # [B, 2 rounds + 1, WORDS] int64: the user's and the system's words in turn
     step: Tensor  # [B] int64
 
