@@ -122,8 +122,7 @@ class Trainer:
 def straight(latent: FaceLatent) -> SemanticFields:
     """Fields that begin as straight lines, of a degree a step, with layers that carry where a latent is to the last."""
     fields = SemanticFields()
-    for field, direction in zip(fields.values(), StraightLines(latent).directions, strict=True):
-        *others, last = (layer["Linear"] for layer in field.field)
+    for (*others, last), direction in zip(fields.linear_layers(), StraightLines(latent).directions, strict=True):
         for layer in others:
             nn.init.kaiming_uniform_(layer.weight, SLOPE)
             nn.init.zeros_(layer.bias)
@@ -136,7 +135,7 @@ def straight(latent: FaceLatent) -> SemanticFields:
 def scale(fields: SemanticFields, latent: FaceLatent) -> None:
     """Multiply each field for its steps to add `STEP` of a degree on average over faces, by the rate at the start."""
     noise = torch.randn(SAMPLES, FACTORS, generator=torch.Generator().manual_seed(0))
-    for place, field in enumerate(fields.values()):
-        _, rate = torch.func.jvp(latent.factors, (noise,), (field(noise),))
-        for weight in field.field[-1].parameters():
-            weight *= STEP / rate[:, place].mean()
+    for place, (edit, layers) in enumerate(zip(fields(noise), fields.linear_layers(), strict=True)):
+        rate = torch.func.jvp(latent.factors, (noise,), (edit,))[1][:, place].mean()
+        for weight in layers[-1].parameters():
+            weight.mul_(STEP / rate)

@@ -29,6 +29,10 @@ class SemanticFields(nn.ModuleDict):
         """``[5, B, 40]``: a step of each field from latents ``[B, 40]``."""
         return torch.stack([field(latent) for field in self.values()])
 
+    def linear_layers(self) -> list[list[nn.Linear]]:
+        """Those of each field, from the first to the last."""
+        return [[layer for layer in field.modules() if isinstance(layer, nn.Linear)] for field in self.values()]
+
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
         """``[B, 40]``: a step for more (``direction`` 1) or less (-1) of ``attribute`` ``[B]``."""
         return field_step(list(self.values()), lambda edit: edit, latent, attribute, direction)

@@ -36,7 +36,7 @@ class FaceReader(nn.Module):
         layers += [nn.Flatten(), nn.Linear(self.WIDTHS[-1] * cells, self.HIDDEN, bias=False)]
         layers += [nn.BatchNorm1d(self.HIDDEN), nn.ReLU(), nn.Linear(self.HIDDEN, outputs)]
         self.layers = nn.Sequential(*layers)
-        self.to(memory_format=torch.channels_last)  # twice as fast on a processor
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)  # twice as fast on a processor
 
     def forward(self, image: Tensor) -> Tensor:
         if image.shape[-1] != SIZE:

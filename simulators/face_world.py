@@ -21,7 +21,7 @@ class EmbeddedFaces:
     """
 
     noise_size = FACTORS
-    latent_shape = (FACTORS,)
+    latent_shape: tuple[int, ...] = (FACTORS,)
     embedding_size = EMBEDDING
 
     def __init__(
