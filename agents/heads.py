@@ -54,13 +54,16 @@ class CategoricalHead(nn.Module):
         return Categorical(logits=self.linear(features), validate_args=False)
 
 
-def head_for(space: Space, features: int) -> nn.Module:
-    """The default head for ``space``. Raises ValueError for a space that is neither Box nor Discrete from 0."""
+def head_for(space: Space, features: int, log_std: float = 0.0) -> nn.Module:
+    """The default head for ``space``; a Gaussian one begins with ``log_std``.
+
+    Raises ValueError for a space that is neither Box nor Discrete from 0.
+    """
     match space:
         case Discrete(start=0):
             return CategoricalHead(features, int(space.n))
         case Box() if (space.low == 0).all() and (space.high == 1).all():
             return BetaHead(features, space.shape)
         case Box():
-            return GaussianHead(features, space.shape)
+            return GaussianHead(features, space.shape, log_std)
     raise ValueError(f"no head for the action space {space}: expected Box, or Discrete that starts at 0")

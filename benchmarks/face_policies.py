@@ -45,21 +45,32 @@ class Nothing(Field):
         return self._residual(obs, -1.0 if self.task.controls.control == "residual" else 0.0), {}
 
 
-class Oracle(Field):
-    """Edits what is asked for and nothing else, as the embedded world alone can: the upper reference.
+class Oracle(Agent):
+    """Edits what is asked for and nothing else, as the embedded world alone can: the upper reference, and a teacher.
 
-    Raises ValueError for other worlds, and for a control that does not reach every latent.
+    It is there one step before a round's last, where it has more than one, and follows the field in that: who learns
+    from it is corrected by the field. Raises ValueError for other worlds, and for the control "fields".
     """
 
     def __init__(self, task: Task):
         self.task = face_task(task)
-        if not isinstance(self.task.world, ExactFaces) or self.task.controls.control != "latent":
-            raise ValueError("the oracle needs the embedded world and env.control=latent")
+        if not isinstance(self.task.world, ExactFaces) or self.task.controls.control == "fields":
+            raise ValueError("the oracle needs the embedded world, and env.control=residual or latent")
         self.world = self.task.world
 
     def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
-        wanted = self.world.reach(obs["latent"], obs["degrees"] + obs["request"])
-        return SCALE * (wanted - obs["latent"]), {}
+        return self(obs), {}
+
+    def __call__(self, obs: Obs) -> Tensor:
+        """The actions ``[B, A]``."""
+        controls, steps = self.task.controls, self.task.micro_steps
+        left = (steps - obs["step"] % steps)[:, None]
+        missing = self.world.reach(obs["latent"], obs["degrees"] + obs["request"]) - obs["latent"]
+        if controls.control == "latent":
+            return SCALE * missing / left
+        last = (left == 1) & (steps > 1)
+        own = missing / (left - (steps > 1)).clamp_min(1) * steps / controls.radius
+        return torch.cat([2.0 * last - 1, own.clamp(-1, 1) * ~last], 1)
 
 
 def face_task(task: Task) -> FaceDialog:

@@ -38,6 +38,7 @@ class RunConfig:
     checkpoint_every: int = 50  # updates
     keep: int = 2  # checkpoints
     device: str = "auto"
+    start: str = ""  # a run's folder, from whose networks this one begins
 
     def __post_init__(self) -> None:
         for name in AT_LEAST_ONE:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from .. import TASKS
 from ..agents.ddpg import DDPG, DDPGConfig
-from ..agents.edit_tracking import EditTracking, EditTrackingConfig
-from ..agents.policies.edit_tracker import EditTracker
+from ..agents.edit_tracking import EditTrackingConfig
+from ..agents.imitation import ImitationConfig
 from ..agents.policies.resnet import ResNetActor, ResNetCritic
 from ..agents.policies.standard import StandardActor, StandardCritic, StandardPolicy
 from ..agents.ppo import PPO, PPOConfig
@@ -24,9 +24,9 @@ from ..envs.core import Task
 from ..envs.face_dialog import FaceDialog
 from ..envs.image_edit import ImageEdit
 from ..envs.stroke_paint import StrokePaint
-from . import denoisers
+from . import denoisers, face_agents
 from .config import arguments, hint, settable
-from .face_policies import Field, Nothing, Oracle, face_task
+from .face_policies import Field, Nothing, Oracle
 from .painter_policies import painter, published_painter
 from .policies import BestColour, Random
 
@@ -39,6 +39,8 @@ class PolicyConfig:
     """The networks of an agent that learns."""
 
     network: Literal["standard", "resnet", "denoiser"] = "standard"
+    widths: tuple[int, ...] = (64, 64)  # of the hidden layers of a standard network that is stochastic
+    log_std: float = 0.0  # of a Gaussian policy, to begin with
     rank: int = 4  # of a denoiser's adapter (LoRA)
     alpha: float = 0.0  # the adapter's weight is alpha / rank; 0: as rank
     full: bool = False  # the whole denoiser learns, not an adapter alone
@@ -186,13 +188,6 @@ def imaginable(task: Task) -> str | None:
     return continuous(task) or (None if isinstance(task, Imagines) else "it needs a task that can imagine a step")
 
 
-def trackable(task: Task) -> str | None:
-    if not isinstance(task, FaceDialog) or task.controls.control != "latent":
-        return "it edits faces by FaceDialog-v0 with env.control=latent"
-    missing = [name for name in TRACKED if name not in task.observation_space.spaces]
-    return f"env.show must name {', '.join(missing)} too" if missing else None
-
-
 def ppo(task: Task, policy: PolicyConfig, config: PPOConfig) -> Agent:
     return PPO(stochastic(task, policy), config)
 
@@ -204,7 +199,7 @@ def reinforce(task: Task, policy: PolicyConfig, config: ReinforceConfig) -> Agen
 def stochastic(task: Task, policy: PolicyConfig) -> nn.Module:
     if policy.network == "denoiser":
         return denoisers.policy(task, policy.rank, policy.alpha, policy.full, policy.cfg)
-    return StandardPolicy(task.observation_space, task.action_space).to(task.device)
+    return StandardPolicy(task.observation_space, task.action_space, policy.widths, policy.log_std).to(task.device)
 
 
 def ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
@@ -223,11 +218,6 @@ def model_ddpg(task: Task, policy: PolicyConfig, config: DDPGConfig) -> Agent:
     actor = make_actor(task.observation_space, box).to(task.device)
     critic = make_critic(task.observation_space).to(task.device)
     return DDPG(actor, critic, config, model=task.imagine, action_space=box)
-
-
-def edit_tracker(task: Task, policy: PolicyConfig, config: EditTrackingConfig) -> Agent:
-    faces = face_task(task)
-    return EditTracking(EditTracker(faces.width, faces.micro_steps).to(task.device), config)
 
 
 def export(agent: Agent, folder: Path) -> None:
@@ -255,7 +245,14 @@ AGENTS = {
     "reinforce": Learner(ReinforceConfig, reinforce, anything, ("standard", "denoiser")),
     "ddpg": Learner(DDPGConfig, ddpg, continuous, ("standard", "resnet")),
     "ddpg-model": Learner(DDPGConfig, model_ddpg, imaginable, ("standard", "resnet")),
-    "edit-tracker": Learner(EditTrackingConfig, edit_tracker, trackable),
+    "imitation": Learner(
+        ImitationConfig,
+        lambda task, policy, config: face_agents.imitation(task, stochastic(task, policy), config),
+        face_agents.teachable,
+    ),
+    "edit-tracker": Learner(
+        EditTrackingConfig, lambda task, policy, config: face_agents.edit_tracker(task, config), face_agents.trackable
+    ),
 }
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], Callable[..., nn.Module]]] = {  # actor, critic
     "standard": (StandardActor, StandardCritic),
@@ -268,7 +265,6 @@ EDITORS: dict[str, Callable[[Task], Agent]] = {
 }  # fmt: skip
 FACES: dict[str, Callable[[Task], Agent]] = {"none": Nothing, "field": Field, "oracle": Oracle}
 NAMED: dict[type, dict[str, Callable[[Task], Agent]]] = {StrokePaint: PAINTERS, ImageEdit: EDITORS, FaceDialog: FACES}
-TRACKED = ("latent", "step", "proposals", "goal")  # what the losses of the published policy need
 DIALOG: dict[str, dict[str, Any]] = {"ppo": {"gamma": 0.95}, "reinforce": {}, "ddpg": {"gamma": 0.95}}
 DENOISING: dict[str, dict[str, Any]] = {  # the clip range of DDPO is 1.6 nats over the numbers of a latent
     "ppo": {

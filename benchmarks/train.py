@@ -21,7 +21,7 @@ from ..envs.vector import TorchVectorEnv
 from .checkpoint import latest, random_state, read_tensors, save, set_random_state, write_tensors, write_text
 from .evaluate import film, play
 from .logs import Log, write_filmstrip
-from .plan import Plan
+from .plan import Plan, read_plan
 from .recipes import build_agent, export, make_task, unseen
 
 FILMED = 4  # episodes on a filmstrip
@@ -55,7 +55,12 @@ class Training:
         eval_task.share(task)  # what is learned of it is learned once
         env = TorchVectorEnv(task, plan.run.num_envs, autoreset_mode="SameStep", tensors="torch")
         env.reset(seed=plan.run.seed)
-        return cls(env, eval_task, build_agent(plan.agent, task, plan.policy, plan.learner))
+        agent = build_agent(plan.agent, task, plan.policy, plan.learner)
+        return cls(env, eval_task, agent)
+
+    def start_from(self, folder: Path) -> None:
+        """Take over the networks of the run in ``folder``. Raises ValueError where they are not the agent's."""
+        load_networks(self.agent, read_kept(folder)["agent"], folder)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -95,6 +100,8 @@ def train(plan: Plan, folder: Path, tell: Callable[[Progress], None] = lambda pr
         saved = read_tensors(checkpoint)
         training.load_state_dict(saved)
         update = saved["update"]
+    elif run.start:
+        training.start_from(Path(run.start))
     begun, clock = update, time.perf_counter()
     with interruption() as interrupted, closing(Log(folder, begun)) as log:
         for rollout in experience(training, run.rollout, run.updates - begun):
@@ -141,18 +148,28 @@ def trained_agent(plan: Plan, folder: Path, task: Task) -> Agent:
 
     Raises ValueError where the run has kept none yet, and where ``task`` is not of the shape that it was trained on.
     """
-    file = folder / AGENT_FILE
-    if not file.is_file():
-        raise ValueError(f"the run in {folder} has kept no agent yet: it does at its first checkpoint, "
-                         f"every {plan.run.checkpoint_every} updates")
-    agent, saved = build_agent(plan.agent, task, plan.policy, plan.learner), read_tensors(file, task.device)
-    try:
-        for name, part in saved["agent"].items():
-            getattr(agent, name).load_state_dict(part)
-    except RuntimeError as error:  # what torch raises for weights of other shapes
-        raise ValueError(f"the agent in {folder} does not fit this task: it was trained with {plan.env}") from error
+    agent, saved = build_agent(plan.agent, task, plan.policy, plan.learner), read_kept(folder, task.device)
+    load_networks(agent, saved["agent"], folder)
     load_learned(task, saved["learned"])
     return agent
+
+
+def read_kept(folder: Path, device: torch.device | None = None) -> dict[str, Any]:
+    """What acting needs of the run in ``folder``. Raises ValueError where it has kept nothing yet."""
+    file = folder / AGENT_FILE
+    if not file.is_file():
+        raise ValueError(f"the run in {folder} has kept no agent: it does at every checkpoint, see checkpoint_every")
+    return read_tensors(file, device)
+
+
+def load_networks(agent: Agent, networks: dict[str, Any], folder: Path) -> None:
+    """Raises ValueError where ``networks``, kept by the run in ``folder``, are not the agent's."""
+    try:
+        for name, part in networks.items():
+            getattr(agent, name).load_state_dict(part)
+    except (AttributeError, RuntimeError) as error:  # the latter is what torch raises for weights of other shapes
+        trained = f"it was trained with {read_plan(folder).env}"
+        raise ValueError(f"the agent in {folder} does not fit this task: {trained}") from error
 
 
 def load_learned(task: Task, saved: dict[str, Any]) -> None:

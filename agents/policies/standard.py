@@ -16,11 +16,13 @@ from ..rollout import Obs
 class StandardPolicy(nn.Module):
     """A distribution over actions and a value ``[B]``: separate multi-layer perceptrons over one encoder."""
 
-    def __init__(self, observation_space: Dict, action_space: Space, widths: Sequence[int] = (64, 64)):
+    def __init__(
+        self, observation_space: Dict, action_space: Space, widths: Sequence[int] = (64, 64), log_std: float = 0.0
+    ):
         super().__init__()
         self.encoder = Encoder(observation_space)
         self.body, self.value_body = (mlp((self.encoder.features, *widths), nn.Tanh) for _ in range(2))
-        self.head, self.value_head = head_for(action_space, widths[-1]), nn.Linear(widths[-1], 1)
+        self.head, self.value_head = head_for(action_space, widths[-1], log_std), nn.Linear(widths[-1], 1)
         orthogonal(self.body, math.sqrt(2))
         orthogonal(self.value_body, math.sqrt(2))
         orthogonal(self.head, 0.01)  # nearly the same distribution everywhere, to begin with
