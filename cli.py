@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import __version__
+from .benchmarks.dialog_command import dialog
 from .benchmarks.doctor_command import doctor
 from .benchmarks.edit_command import edit
 from .benchmarks.paint_command import paint
@@ -52,6 +53,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 
 app.command()(paint)
 app.command()(edit)
+app.command()(dialog)
 app.command()(doctor)
 
 
