@@ -11,14 +11,13 @@ from ..envs.face_dialog import FaceDialog
 from ..simulators.faces import ExactFaces
 from .face_policies import Oracle, face_task
 
-TRACKED = ("latent", "step", "proposals", "goal")  # what the losses of the published policy need to see
-TAUGHT = ("latent", "degrees", "request", "step")  # and the teacher
+TRACKED = ("latent", "round", "proposals", "goal")  # what the losses of the published policy need to see
+TAUGHT = ("latent", "degrees", "request", "micro_step")  # and the teacher
 
 
 def edit_tracker(task: Task, config: EditTrackingConfig) -> Agent:
     """The published policy with one of its losses."""
-    faces = face_task(task)
-    return EditTracking(EditTracker(faces.width, faces.micro_steps).to(task.device), config)
+    return EditTracking(EditTracker(face_task(task).width).to(task.device), config)
 
 
 def trackable(task: Task) -> str | None:

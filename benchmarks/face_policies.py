@@ -24,7 +24,7 @@ class Field(Agent):
 
     def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
         if self.task.controls.control == "latent":
-            left = self.task.micro_steps - obs["step"] % self.task.micro_steps
+            left = self.task.micro_steps - obs["micro_step"]
             return SCALE * obs["proposal"] / left[:, None], {}
         return self._residual(obs, 1.0), {}
 
@@ -64,12 +64,13 @@ class Oracle(Agent):
     def __call__(self, obs: Obs) -> Tensor:
         """The actions ``[B, A]``."""
         controls, steps = self.task.controls, self.task.micro_steps
-        left = (steps - obs["step"] % steps)[:, None]
+        left = (steps - obs["micro_step"])[:, None]
         missing = self.world.reach(obs["latent"], obs["degrees"] + obs["request"]) - obs["latent"]
         if controls.control == "latent":
             return SCALE * missing / left
-        last = (left == 1) & (steps > 1)
-        own = missing / (left - (steps > 1)).clamp_min(1) * steps / controls.radius
+        spare = int(steps > 1)
+        last = (left == 1) & (spare == 1)
+        own = missing * steps / (controls.radius * (left - spare).clamp_min(1))
         return torch.cat([2.0 * last - 1, own.clamp(-1, 1) * ~last], 1)
 
 

@@ -24,7 +24,7 @@ from .face_scores import REWARDS, FaceScores, FaceState
 from .options import asked_numbers, one_of, reward_weights
 from .random import LaneRandom, mix
 
-SHOWN = ("image", "latent", "degrees", "dialog", "request", "proposal", "step")
+SHOWN = ("image", "latent", "degrees", "dialog", "request", "proposal", "round", "micro_step")
 HIDDEN = ("proposals", "goal")  # not shown unless asked for
 ALREADY_THERE, CANNOT = (talk.EXCEPTIONS.index(name) for name in ("already_there", "cannot"))
 FAR = 2  # degrees, at least, between a face and the wish
@@ -42,7 +42,8 @@ class FaceDialog(Task[FaceState]):
     ``[D]``; ``degrees`` float ``[5]`` in [0, 5] of bangs, eyeglasses, beard, smiling and age, as the judge sees them;
     ``dialog`` int64 ``[2 rounds + 1, WORDS]``, the tokens of user and system in turn; ``request`` float ``[5]``, what
     is left of the request as a listener understood it, in degrees of its attribute; ``proposal`` float ``[D]``, the
-    edit that the semantic field proposes for that; ``step`` in {0, ..., rounds * micro_steps}. If asked for:
+    edit that the semantic field proposes for that; ``round`` in {0, ..., rounds}, rounds that are over; ``micro_step``
+    in {0, ..., micro_steps - 1}, the steps of this one so far. If asked for:
     ``proposals`` float ``[rounds, D]``, those at the beginning of the rounds so far, and, to train with, ``goal`` float
     ``[D]``, the latent of the wanted face.
 
@@ -123,7 +124,8 @@ class FaceDialog(Task[FaceState]):
             "dialog": Box(0, words - 1, (2 * rounds + 1, WORDS), np.int64),
             "request": Box(1.0 - DEGREES, DEGREES - 1.0, (len(ATTRIBUTES),)),
             "proposal": point,
-            "step": Discrete(rounds * micro_steps + 1),
+            "round": Discrete(rounds + 1),
+            "micro_step": Discrete(micro_steps),
             "proposals": Box(-LIMIT, LIMIT, (rounds, self.width)),
             "goal": point,
         }
@@ -152,7 +154,8 @@ class FaceDialog(Task[FaceState]):
             "dialog": lambda: state.talk,
             "request": lambda: asked * (state.request.target[:, None] - state.seen.degrees),
             "proposal": lambda: state.proposal,
-            "step": lambda: state.step,
+            "round": lambda: self._round(state),
+            "micro_step": lambda: state.step % self.micro_steps,
             "proposals": lambda: state.proposals,
             "goal": lambda: state.goal,
         }

@@ -15,13 +15,12 @@ LEAST, MOST = -2.0, 20.0  # of the logarithm of the deviation, as published
 class EditTracker(nn.Module):
     """A recurrent Gaussian over edits of a latent of ``size`` numbers, and a value ``[B]``.
 
-    It sees ``proposals`` ``[B, rounds, size]``, what the field proposed in each round so far, and ``step`` ``[B]``, of
-    which a round has ``steps``; neither the face nor the request. The published one has two layers of 512.
+    It sees ``proposals`` ``[B, rounds, size]``, what the field proposed in each round so far, and which ``round``
+    ``[B]`` it is; neither the face nor the request. The published one has two layers of 512.
     """
 
-    def __init__(self, size: int = 512, steps: int = 1, layers: int = 2):
+    def __init__(self, size: int = 512, layers: int = 2):
         super().__init__()
-        self.steps = steps
         self.lstm = nn.LSTM(size, size, layers, batch_first=True)
         self.mean, self.log_std = nn.Linear(size, size), nn.Linear(size, size)
         self.value = nn.Linear(size, 1)
@@ -29,7 +28,7 @@ class EditTracker(nn.Module):
     def forward(self, obs: Obs) -> tuple[Distribution, Tensor]:
         proposals = obs["proposals"]
         features, _ = self.lstm(proposals)
-        now = (obs["step"] // self.steps).clamp_max(proposals.shape[1] - 1)
+        now = obs["round"].clamp_max(proposals.shape[1] - 1)
         feature = features[torch.arange(len(now), device=now.device), now]
         deviation = self.log_std(feature).clamp(LEAST, MOST).exp()
         normal = Normal(self.mean(feature), deviation, validate_args=False)
