@@ -28,7 +28,8 @@ class Witness:
 
     def __call__(self, step: int) -> None:
         task, ended = self.env.task, torch.from_numpy(self.env.ended) & self.pending
-        due = is_round(step * task.units_per_step) or step == task.horizon or (step == 0 and self.filmed)
+        moment = is_round(step * task.units_per_step) or step == task.horizon or (step == 0 and self.filmed)
+        due = moment and (task.curves or self.filmed)
         if due or ended.any():
             seen = task.metrics(self.env.state)
             if self.filmed:
@@ -46,8 +47,9 @@ class Witness:
 def play(task: Task, agent: Agent, episodes: int, seed: int = 0) -> dict[str, Tensor]:
     """Every metric of ``episodes`` ``[episodes]``, played without exploring; episode i starts from ``seed + i``.
 
-    ``return``; the task's metrics at the end, by their names; and on the way as ``NAME/UNIT_K``, for every K of
-    1, 2, 5, 10, 20 ... units that a whole number of steps spends, and for the end where the task's horizon sets it.
+    ``return``; the task's metrics at the end, by their names; and, of a task with ``curves``, on the way as
+    ``NAME/UNIT_K``, for every K of 1, 2, 5, 10, 20 ... units that a whole number of steps spends, and for the end where
+    the task's horizon sets it.
     Leaves torch's global generators as they were.
     """
     parts = []

@@ -39,6 +39,7 @@ class Task(Generic[State]):
     horizon: int | None = None  # the step that ends every episode and no step before it does; None: any step may
     unit: str = "steps"  # what a step spends ...
     units_per_step: int = 1  # ... and how much of it
+    curves: bool = True  # whether metrics say more when they are taken on the way too, not at an episode's end alone
     render_fps: int = 10
 
     def initial(self, rng: LaneRandom, options: Options) -> State:
