@@ -1,7 +1,7 @@
 """The tables, the verdict and the picture of ``face_study``, with intervals over seeds and dialogs."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,10 @@ BASELINE, NOTHING = "field", "none"
 NAMES = {
     "none": "no edit",
     "line": "straight line",
-    "field": "semantic field (published baseline)",
-    "published": "REINFORCE as written",
-    "reinforce": "REINFORCE repaired",
-    "supervised": "supervised (published)",
+    "field": "semantic field (baseline)",
+    "published": "REINFORCE, as written",
+    "reinforce": "REINFORCE, repaired",
+    "supervised": "supervised",
     "imitation": "imitation of the oracle",
     "ppo": "PPO after imitation",
     "ddpg": "DDPG",
@@ -117,9 +117,7 @@ def measured_arms(out: Path, names: Sequence[str]) -> dict[str, Measured]:
             found[arm] = Measured.read(arm, paths)
     dialogs = {arm: scores.values["success"].shape[1] for arm, scores in found.items()}
     if len(set(dialogs.values())) > 1:
-        raise ValueError(
-            f"the arms in {out} were measured on different numbers of dialogs, run them all again: {dialogs}"
-        )
+        raise ValueError(f"the arms in {out} were measured on different numbers of dialogs, run them again: {dialogs}")
     return found
 
 
@@ -145,35 +143,32 @@ class Sheet:
 def sheets(arms: Mapping[str, Measured]) -> list[Sheet]:
     """Both distances side by side, what was reached in the end, and the paired differences."""
     last = next(iter(arms.values())).rounds
-    distances = list(PER_ROUND)[:2]
-    first = {f"{metric}/round_{k}": f"{PER_ROUND[metric]} {k}" for metric in distances for k in range(1, last + 1)}
+    every, few = distances(range(1, last + 1)), distances(sorted({min(JUDGED, last), last}))
     end = FINALLY | {f"identity/round_{last}": "identity", f"predicted_distance/round_{last}": "distance by predictor"}
-    both = {
-        f"{metric}/round_{k}": f"{PER_ROUND[metric]} {k}"
-        for metric in distances
-        for k in sorted({min(JUDGED, last), last})
-    }
     beside = {name: text for name, text in ((BASELINE, "the field"), (NOTHING, "no edit")) if name in arms}
-    return [
-        sheet("Distances after each round, ± half the 95 % interval", arms, first),
-        sheet(f"After {last} rounds", arms, end),
-        Sheet(
-            "Paired differences [95 % intervals]",
-            ["arm", *(f"{text} less {other}'s" for text in both.values() for other in beside.values())],
-            [
-                [NAMES[arm], *(written(scores.less(arms[name], metric)) for metric in both for name in beside)]
-                for arm, scores in arms.items()
-            ],
-        ),
+    gaps = [(metric, name) for metric in few for name in beside]
+    heads = [f"{few[metric]} less that of {beside[name]}" for metric, name in gaps]
+    rows = [
+        [NAMES[arm], *(written(own.less(arms[name], metric)) for metric, name in gaps)] for arm, own in arms.items()
     ]
+    return [
+        sheet("Distances after each round, ± half the 95 % interval", arms, every),
+        sheet(f"After {last} rounds", arms, end),
+        Sheet("Paired differences [95 % intervals]", ["arm", *heads], rows),
+    ]
+
+
+def distances(rounds: Iterable[int]) -> dict[str, str]:
+    """The metrics of the two published plots after ``rounds``, and what they are called."""
+    return {f"{name}/round_{k}": f"{PER_ROUND[name]} {k}" for name in list(PER_ROUND)[:2] for k in rounds}
 
 
 def sheet(title: str, arms: Mapping[str, Measured], metrics: Mapping[str, str]) -> Sheet:
     rows = []
     for arm, scores in arms.items():
-        bounds = [scores.bounds(metric) for metric in metrics]
-        rows.append([f"{NAMES[arm]}, seeds: {scores.seeds}", *(f"{m:.3f} ±{(h - l) / 2:.3f}" for m, l, h in bounds)])
-    return Sheet(title, ["arm", *metrics.values()], rows)
+        cells = [f"{mean:.3f} ±{(high - low) / 2:.3f}" for mean, low, high in map(scores.bounds, metrics)]
+        rows.append([NAMES[arm], str(scores.seeds), *cells])
+    return Sheet(title, ["arm", "seeds", *metrics.values()], rows)
 
 
 def written(bounds: Bounds) -> str:
@@ -189,39 +184,33 @@ class Clause:
     says: str
 
     def line(self) -> str:
-        return f"{'holds' if self.holds else 'FAILS'}  {NAMES[self.arm]}: {self.says}"
+        return f"{'holds' if self.holds else 'FAILS'}: {NAMES[self.arm]}, round {JUDGED}: {self.says}"
 
 
 def verdict(arms: Mapping[str, Measured], learned: Sequence[str]) -> list[Clause]:
-    """Which of the claims hold, by the means and, where it says so, by the intervals; none without the two references."""
+    """Which of the claims hold; none without the two arms that they compare with."""
     if not {BASELINE, NOTHING} <= arms.keys():
         return []
-    field, feature, first = arms[BASELINE], f"feature_distance/round_{JUDGED}", "feature_distance/round_1"
-    rise = field.mean(feature) / field.mean(first)
-    said = f"its feature distance rises from round 1 to {JUDGED} by a factor of {rise:.2f}; at least {RISE} is asked"
+    field, feature = arms[BASELINE], f"feature_distance/round_{JUDGED}"
+    rise = field.mean(feature) / field.mean("feature_distance/round_1")
+    said = f"feature distance {rise:.2f} of that at round 1; at least {RISE} is expected of it"
     return [Clause(BASELINE, rise >= RISE, said), *(clause for arm in learned for clause in clauses(arms[arm], arms))]
 
 
 def clauses(own: Measured, arms: Mapping[str, Measured]) -> Iterator[Clause]:
-    field, nothing = arms[BASELINE], arms[NOTHING]
-    first, feature, attribute = (
-        "feature_distance/round_1", f"feature_distance/round_{JUDGED}", f"attribute_distance/round_{JUDGED}"
-    )  # fmt: skip
-    share = own.mean(feature) / field.mean(feature)
-    worst = float(own.values[feature].mean(1).max()) / field.mean(feature)
-    said = f"feature distance {share:.2f} of the baseline's at round {JUDGED} (worst seed {worst:.2f})"
-    yield Clause(own.arm, share <= SHARE, f"{said}; at most {SHARE} is asked, and {STRETCH} hoped for")
-    rise = own.mean(feature) / own.mean(first)
-    yield Clause(own.arm, rise <= FLAT, f"not rising: round {JUDGED} is {rise:.2f} of round 1; at most {FLAT} counts")
-    (mean, low, high), (none, least, most) = own.bounds(feature), nothing.bounds(feature)
-    said = (
-        f"feature distance {mean:.3f} [{low:.3f}, {high:.3f}] against {none:.3f} [{least:.3f}, {most:.3f}] of no edit"
-    )
-    yield Clause(own.arm, high < least, f"{said}; below it, intervals apart, is asked")
-    gap = own.less(field, attribute)
-    yield Clause(
-        own.arm, gap[0] <= 0, f"attribute distance less the baseline's {written(gap)}; no more than 0 is asked"
-    )
+    """Of an arm that learned, beside the two that it is compared with."""
+    feature, attribute = (f"{name}/round_{JUDGED}" for name in ("feature_distance", "attribute_distance"))
+    baseline = arms[BASELINE].mean(feature)
+    share, worst = own.mean(feature) / baseline, float(own.values[feature].mean(1).max()) / baseline
+    said = f"feature distance {share:.2f} of the baseline's (worst seed {worst:.2f})"
+    yield Clause(own.arm, share <= SHARE, f"{said}; at most {SHARE} is asked, {STRETCH} hoped for")
+    rise = own.mean(feature) / own.mean("feature_distance/round_1")
+    yield Clause(own.arm, rise <= FLAT, f"feature distance {rise:.2f} of that at round 1; at most {FLAT} is not rising")
+    (mean, low, high), (none, least, most) = own.bounds(feature), arms[NOTHING].bounds(feature)
+    said = f"feature distance {mean:.3f} [{low:.3f}, {high:.3f}], no edit {none:.3f} [{least:.3f}, {most:.3f}]"
+    yield Clause(own.arm, high < least, f"{said}; below it with intervals apart is asked")
+    gap = own.less(arms[BASELINE], attribute)
+    yield Clause(own.arm, gap[0] <= 0, f"attribute distance less the baseline's {written(gap)}; at most 0 is asked")
 
 
 def markdown(tables: Sequence[Sheet], clauses: Sequence[Clause]) -> str:

@@ -72,6 +72,7 @@ class FaceDialog(Task[FaceState]):
 
     action_space: Box
     reset_options = ("latent", "wish")
+    curves = False  # metrics tell of every round
 
     def __init__(
         self,
