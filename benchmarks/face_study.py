@@ -84,12 +84,12 @@ class Study:
         chosen = ARMS[arm]
         start = (f"start={self.folder(chosen.start, seed)}",) if chosen.start else ()
         asked = *DIALOG, *BUDGET, *chosen.settings, *start, f"seed={seed}", *self.settings
-        return plan_run(TASK, chosen.agent, list({text.partition("=")[0]: text for text in asked}.values()))
+        return plan_run(TASK, chosen.agent, last_of(asked))
 
     def measure(self, arm: str) -> None:
         """Measure ``arm``, which learns nothing, unless that is known. Raises ValueError as ``run`` does."""
         chosen = ARMS[arm]
-        env = environment(TASK, grouped([*DIALOG, *chosen.settings], GROUPS)["env"])
+        env = environment(TASK, grouped(last_of([*DIALOG, *chosen.settings]), GROUPS)["env"])
         self._keep(self.out / arm / "measured.json", env, partial(named_policy, chosen.agent))
 
     def run(self, arm: str, seed: int) -> None:
@@ -119,6 +119,11 @@ class Study:
         if known is None or len(known["success"]) != self.dialogs:
             task = make_task(TASK, env)
             write_text(path, json.dumps({"env": asked} | measured(task, agent(task), self.dialogs)))
+
+
+def last_of(settings: Sequence[str]) -> list[str]:
+    """Every setting once, as it was given last."""
+    return list({text.partition("=")[0]: text for text in settings}.values())
 
 
 def measured(task: Task, agent: Agent, dialogs: int) -> dict[str, list[float | None]]:
