@@ -122,6 +122,7 @@ def test_an_empty_folder_is_told(tmp_path, capsys):
     assert "nothing is measured in" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_tiny_study(tmp_path, monkeypatch, capsys):
     for name in ("none", "field"):
         settings = (*ARMS[name].settings, "env.size=32", "env.base=line")
