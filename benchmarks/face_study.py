@@ -37,9 +37,18 @@ FIRST = 10_000  # seed of the first held-out dialog
 DIALOG = ('env.user={"kind": "attentive", "says_degree": 1.0}', "env.rounds=5")
 BUDGET = ("env.pictures=false", "num_envs=256", "eval_every=100", "eval_episodes=128", "checkpoint_every=50", "keep=1")
 JUMP = ("env.control=latent", "env.micro_steps=1")  # one edit a round, as published
-TRACKER = (*JUMP, "env.show=latent,degrees,request,proposal,round,micro_step,proposals,goal", "updates=300")
-RESIDUAL = ("env.control=residual", "env.show=latent,degrees,request,proposal,round,micro_step")
-WIDE = "policy.widths=256,256"
+TRACKER = (
+    *JUMP,
+    "env.show=latent,degrees,request,proposal,round,micro_step,proposals,goal",
+    "rollout=5",
+    "agent.epochs=1",
+    "agent.minibatch=1280",
+    "updates=60",
+)
+RESIDUAL = ("env.radius=1.0", "env.show=latent,degrees,request,proposal,round,micro_step")
+WIDE = (*RESIDUAL, "policy.widths=256,256", "policy.log_std=-2.5")
+SURE = ('env.reward={"latent": 1.0, "attributes": 2.0}', "agent.gamma=0.5")
+REMEMBERS = ("agent.batch=512", "agent.updates=50", "agent.capacity=100000")
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,10 @@ ARMS = {
     "field": Arm("field", RESIDUAL),
     "published": Arm("edit-tracker", (*TRACKER, "agent.loss=published")),
     "reinforce": Arm("edit-tracker", (*TRACKER, "agent.loss=reinforce")),
-    "supervised": Arm("edit-tracker", (*TRACKER, "agent.loss=supervised")),
-    "imitation": Arm("imitation", (*RESIDUAL, WIDE, "policy.log_std=-1.2", "updates=100")),
-    "ppo": Arm("ppo", (*RESIDUAL, WIDE, "policy.log_std=-1.2", "updates=100"), start="imitation"),
-    "ddpg": Arm("ddpg", (*RESIDUAL, "updates=100")),
+    "supervised": Arm("edit-tracker", (*TRACKER, "agent.loss=supervised", "agent.epochs=4", "agent.minibatch=512")),
+    "imitation": Arm("imitation", (*WIDE, "rollout=10", "agent.anneal=40", "updates=40")),
+    "ppo": Arm("ppo", (*WIDE, *SURE, "rollout=20", "agent.lr=1e-4", "agent.minibatch=1280", "updates=20"), start="imitation"),
+    "ddpg": Arm("ddpg", (*RESIDUAL, *SURE, *REMEMBERS, "rollout=10", "agent.warmup=10000", "updates=40")),
     "oracle": Arm("oracle", (*JUMP, "env.show=latent,degrees,request,micro_step")),
 }
 

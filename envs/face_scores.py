@@ -66,13 +66,9 @@ class FaceScores:
             degrees = self.exact.degrees(latent)
             labels = degrees.round()
             return Seen(degrees, labels.long(), 1 - 2 * (degrees - labels).abs())
-        return self.predicted(self.world.synthesize(latent))
-
-    def predicted(self, image: Tensor) -> Seen:
-        """The same by the world's predictor."""
-        probability = self.world.judge(image)
+        probability = self.world.judge(self.world.synthesize(latent))
         confidence, labels = probability.max(2)
-        degrees = probability @ torch.arange(DEGREES, device=image.device, dtype=probability.dtype)
+        degrees = probability @ torch.arange(DEGREES, device=latent.device, dtype=probability.dtype)
         return Seen(degrees, labels, confidence)
 
     def goal(self, source: Tensor, seen: Seen, wish: Tensor) -> Tensor:
@@ -122,9 +118,9 @@ class FaceScores:
         }
         if self.pictures:
             picture = self.world.synthesize(latents)
-            predicted, embedding = self.predicted(picture).labels, self.world.embed(picture)
+            probability, embedding = self.world.witness(picture)
             source = embedding.view(lanes, moments, -1)[:, 0][again]
-            rounds["predicted_distance"] = attribute_distance(predicted, wish[again]).view(lanes, moments)
+            rounds["predicted_distance"] = attribute_distance(probability.argmax(2), wish[again]).view(lanes, moments)
             rounds["identity"] = 1 - identity_distance(embedding, source).view(lanes, moments)
         told = {f"{name}/round_{k}": table[:, k] for name, table in rounds.items() for k in range(moments)}
         success = (state.seen.labels == wish.round()).all(1)

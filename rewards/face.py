@@ -19,7 +19,7 @@ def attribute_distance(degrees: Tensor, wish: Tensor) -> Tensor:
 
 
 def others_distance(degrees: Tensor, start: Tensor, wish: Tensor) -> Tensor:
-    """``[B]``: by how many degrees attributes moved, on average, that the ``wish`` leaves as they were at the ``start``,
+    """``[B]``: by how many degrees attributes moved, on average, that the ``wish`` leaves as at the ``start``,
     all ``[B, 5]``; 0 where it leaves none."""
     left = (wish - start).abs() < 0.5
     moved = (degrees - start).abs() * left

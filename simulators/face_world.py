@@ -42,7 +42,7 @@ class EmbeddedFaces:
         self.latent = latent.to(device)
         self.base = (load_fields() if base == "field" else StraightLines(latent)).to(device)
         self.renderer = FaceRenderer(size).to(device)
-        self.networks = load_face_networks(device=device)
+        self.networks, self.others = (load_face_networks(name, device=device) for name in ("world", "evaluation"))
 
     def sample(self, noise: Tensor) -> Tensor:
         return noise
@@ -64,6 +64,9 @@ class EmbeddedFaces:
 
     def embed(self, image: Tensor) -> Tensor:
         return self.networks.embed(image)
+
+    def witness(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.others.degrees(image).softmax(2), self.others.embed(image)
 
     def degrees(self, latent: Tensor) -> Tensor:
         return self.latent.degrees(latent)

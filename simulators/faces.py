@@ -45,6 +45,11 @@ class Faces(Protocol):
         ...
 
 
+    def witness(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """What ``judge`` and ``embed`` say, by other networks where there are any: to measure with, never a reward."""
+        ...
+
+
 @runtime_checkable
 class ExactFaces(Faces, Protocol):
     """The embedded world knows what its pictures show."""

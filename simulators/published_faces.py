@@ -15,6 +15,7 @@ from .semantic_field import FieldFunction, field_step
 from .stylegan2 import STYLE, Discriminator, Generator
 
 SOURCE = "the Google Drive that the README of github.com/yumingj/Talk-to-Edit links to"
+EVALUATION_FILE = "eval_predictor.pth.tar"  # with which edits were measured; the predictor itself, where it is not
 ATTRIBUTE_FILE = "attributes_5.json"  # of a predictor of one's own; the published attributes need none
 ARCFACE_FILE = "arcface_resnet18_110.pth"
 
@@ -48,6 +49,8 @@ class PublishedFaces:
         generator = Generator(resolution, multiplier(resolution))
         self.generator = load_published(generator, paths["generator"], "g_ema").to(device)
         self.predictor = load_predictor(paths["predictor"], attributes).to(device)
+        own = folder / EVALUATION_FILE
+        self.second = load_predictor(own, attributes).to(device) if own.is_file() else self.predictor
         self.arcface = load_published(ArcFace(), paths["arcface"]).to(device)
         fields = [load_published(FieldFunction(), paths[attribute.name]) for attribute in attributes]
         self.fields = nn.ModuleList(fields).to(device)
@@ -81,6 +84,9 @@ class PublishedFaces:
 
     def embed(self, image: Tensor) -> Tensor:
         return F.normalize(self.arcface(image), dim=1)
+
+    def witness(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.second(image).softmax(2), self.embed(image)
 
     def with_own_generator(self) -> "PublishedFaces":
         """The same world but for a generator that may be tuned without changing this one's."""
