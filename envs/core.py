@@ -116,14 +116,14 @@ def where(mask: Tensor, state: State, other: State) -> State:
 def tensors(state: "DataclassInstance") -> dict[str, Any]:
     """The tensors of ``state`` by name; those of a state within it as a dictionary of their own."""
     named = {f.name: getattr(state, f.name) for f in fields(state)}
-    return {name: tensors(value) if is_dataclass(value) else value for name, value in named.items()}
+    return {name: value if isinstance(value, Tensor) else tensors(value) for name, value in named.items()}
 
 
 def restored(state: State, saved: Mapping[str, Any], device: torch.device) -> State:
     """``state`` with the tensors that ``tensors`` gave of another."""
 
     def back(mine: Any, value: Any) -> Any:
-        return restored(mine, value, device) if is_dataclass(mine) else value.to(device)
+        return value.to(device) if isinstance(mine, Tensor) else restored(mine, value, device)
 
     return replace(state, **{name: back(getattr(state, name), value) for name, value in saved.items()})
 
