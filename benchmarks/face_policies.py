@@ -48,8 +48,9 @@ class Nothing(Field):
 class Oracle(Agent):
     """Edits what is asked for and nothing else, as the embedded world alone can: the upper reference, and a teacher.
 
-    It is there one step before a round's last, where it has more than one, and follows the field in that: who learns
-    from it is corrected by the field. Raises ValueError for other worlds, and for the control "fields".
+    With several steps a round it goes straight, which leaves the faces of the same person a little on the way, is there
+    one step before the last, and follows the field in that: who learns from it is corrected by the field. Steps along
+    the faces of that person, degree by degree, taught no more. Raises ValueError for other worlds, and for the control "fields".
     """
 
     def __init__(self, task: Task):

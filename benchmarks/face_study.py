@@ -72,7 +72,9 @@ ARMS = {
     "reinforce": Arm("edit-tracker", (*TRACKER, "agent.loss=reinforce")),
     "supervised": Arm("edit-tracker", (*TRACKER, "agent.loss=supervised", "agent.epochs=4", "agent.minibatch=512")),
     "imitation": Arm("imitation", (*WIDE, "rollout=10", "agent.anneal=40", "updates=40")),
-    "ppo": Arm("ppo", (*WIDE, *SURE, "rollout=20", "agent.lr=1e-4", "agent.minibatch=1280", "updates=20"), start="imitation"),
+    "ppo": Arm(
+        "ppo", (*WIDE, *SURE, "rollout=20", "agent.lr=1e-4", "agent.minibatch=1280", "updates=20"), start="imitation"
+    ),
     "ddpg": Arm("ddpg", (*RESIDUAL, *SURE, *REMEMBERS, "rollout=10", "agent.warmup=10000", "updates=40")),
     "oracle": Arm("oracle", (*JUMP, "env.show=latent,degrees,request,micro_step")),
 }

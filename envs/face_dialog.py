@@ -87,7 +87,7 @@ class FaceDialog(Task[FaceState]):
         rounds: int = 5,
         micro_steps: int = 4,
         control: str = "residual",
-        radius: float = 0.35,
+        radius: float = 1.0,
         trials: int = 20,
         reward: str | Mapping[str, float] = MappingProxyType({"latent": 1.0, "attributes": 1.0}),
         show: Sequence[str] = SHOWN,
