@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from ..agents.rollout import Agent, evaluate
-from ..envs.core import Task
+from ..envs.core import Task, take
 from ..envs.vector import TorchVectorEnv
 from .statistics import Interval, bootstrap
 
-CHUNK = 32  # episodes played at once
+CHUNK = 128  # episodes played at once
 
 
 class Witness:
@@ -30,18 +30,23 @@ class Witness:
         task, ended = self.env.task, torch.from_numpy(self.env.ended) & self.pending
         moment = is_round(step * task.units_per_step) or step == task.horizon or (step == 0 and self.filmed)
         due = moment and (task.curves or self.filmed)
-        if due or ended.any():
-            seen = task.metrics(self.env.state)
+        lanes = (self.pending if due else ended).nonzero()[:, 0]
+        if len(lanes):
+            state = take(self.env.state, lanes.to(task.device))
+            seen = task.metrics(state)
             if self.filmed:
-                seen |= {"picture": task.render(self.env.state)}
-            self.last = {name: self._kept(name, value.cpu()) for name, value in seen.items()}
+                seen |= {"picture": task.render(state)}
+            self.last = {name: self._kept(name, lanes, value.cpu()) for name, value in seen.items()}
         if due:
             self.at[step] = self.last
         self.pending = self.pending & ~ended
 
-    def _kept(self, name: str, value: Tensor) -> Tensor:
-        pending = self.pending.view(-1, *[1] * (value.ndim - 1))
-        return torch.where(pending, value, self.last.get(name, value))
+    def _kept(self, name: str, lanes: Tensor, value: Tensor) -> Tensor:
+        """What is known of all lanes ``[B, ...]``, with the ``value`` ``[M, ...]`` of ``lanes`` ``[M]``."""
+        known = self.last.get(name)
+        if known is None:
+            known = value.new_zeros(len(self.pending), *value.shape[1:])
+        return known.index_copy(0, lanes, value)
 
 
 def play(task: Task, agent: Agent, episodes: int, seed: int = 0) -> dict[str, Tensor]:

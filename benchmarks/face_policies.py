@@ -50,7 +50,8 @@ class Oracle(Agent):
 
     With several steps a round it goes straight, which leaves the faces of the same person a little on the way, is there
     one step before the last, and follows the field in that: who learns from it is corrected by the field. Steps along
-    the faces of that person, degree by degree, taught no more. Raises ValueError for other worlds, and for the control "fields".
+    the faces of that person, degree by degree, taught no more. Raises ValueError for other worlds, and for the control
+    "fields".
     """
 
     def __init__(self, task: Task):

@@ -103,6 +103,11 @@ def merge(join: Callable[[Tensor, Tensor], Tensor], state: State, other: State) 
     return replace(state, **{f.name: both(getattr(state, f.name), getattr(other, f.name)) for f in fields(state)})
 
 
+def take(state: State, lanes: Tensor) -> State:
+    """The episodes at ``lanes`` (indices ``[M]``) alone."""
+    return merge(lambda tensor, _: tensor[lanes], state, state)
+
+
 def put(state: State, lanes: Tensor, fresh: State) -> State:
     """``state`` with the episodes at ``lanes`` (indices ``[M]``) replaced by ``fresh``'s, in order."""
     return merge(lambda old, new: old.index_copy(0, lanes, new), state, fresh)

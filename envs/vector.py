@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from .core import Obs, Options, Task, check_options, make_task, put, restored, tensors, total
+from .core import Obs, Options, Task, check_options, make_task, put, restored, take, tensors, total
 from .random import LaneRandom
 
 NO_LIMIT = np.iinfo(np.int64).max
@@ -169,7 +169,12 @@ class TorchVectorEnv(gym.vector.VectorEnv):
         return self._info(terms, ~ended) | final
 
     def _metrics(self, terminated: np.ndarray) -> dict[str, Tensor]:
-        return self.task.metrics(self.state) if terminated.any() else {}
+        """Of the episodes that ended alone, which may be few: 0 of the others."""
+        if not terminated.any():
+            return {}
+        lanes = torch.as_tensor(terminated.nonzero()[0], device=self.task.device)
+        told = self.task.metrics(self.state if terminated.all() else take(self.state, lanes))
+        return {name: value.new_zeros(self.num_envs).index_copy(0, lanes, value) for name, value in told.items()}
 
     def _info(self, values: dict[str, Tensor], mask: np.ndarray) -> dict[str, Any]:
         """Gymnasium's form: every value beside the mask of the lanes that it is true of."""
