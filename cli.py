@@ -215,7 +215,7 @@ def speed(
 
 @app.command("make-weights")
 def make_weights(
-    name: Annotated[str, typer.Argument(help="renderer, painter, editor or half-editor.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="renderer, painter, editor, language, fields …", show_default=False)],
     minutes: Annotated[float | None, typer.Option(min=0, help="How long to train [default: as shipped].")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:

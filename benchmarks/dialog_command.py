@@ -30,7 +30,13 @@ Image = Annotated[
     str | None,
     typer.Option(help="A photo of somebody [default: a face by --seed].", show_default=False),
 ]
-Policy = Annotated[str, typer.Option(help="Who edits: field, the published editor; none; or a run's folder.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        help="Who edits: shipped; field, the published editor; none; or a run's folder [default: shipped, in a "
+        "--world field]."
+    ),
+]
 Simulate = Annotated[bool, typer.Option("--simulate", help="The simulated user talks, not you.")]
 Wish = Annotated[
     list[str] | None,
@@ -43,7 +49,7 @@ Say = Callable[..., None]  # a text, and whether the line ends
 def dialog(
     settings: Settings = None,
     image: Image = None,
-    policy: Policy = "field",
+    policy: Policy = None,
     simulate: Simulate = False,
     wish: Wish = None,
     world: World = None,
@@ -73,6 +79,7 @@ def dialog(
     def say(text: str, ends: bool = True) -> None:
         typer.echo(text, nl=ends, err=as_json)
 
+    policy = policy or ("shipped" if world is None else "field")
     with status() as tell:
         tell(f"loading {policy}")
         player = make_player(TASK, policy, [*(settings or []), *of_world(world)], device)

@@ -41,5 +41,5 @@ def faces_page(renderer: FaceRenderer) -> np.ndarray:
 if __name__ == "__main__":
     path = Path(sys.argv[1])
     temporary = path.with_name(f"{path.stem}.part.png")
-    Image.fromarray(faces_page(FaceRenderer(128))).quantize(256).save(temporary, optimize=True)
+    Image.fromarray(faces_page(FaceRenderer(128))).save(temporary, optimize=True)
     temporary.replace(path)

@@ -1,13 +1,45 @@
-"""Policies for faces that learn nothing, to compare with."""
+"""Policies for faces that need no run: those that learn nothing, to compare with, and the one that we ship."""
+
+from pathlib import Path
 
 import torch
+from gymnasium.spaces import Dict
+from safetensors.torch import load_file
 from torch import Tensor
 
+from ..agents.policies.standard import StandardPolicy
 from ..agents.rollout import Agent, Obs
 from ..envs.core import Task
 from ..envs.face_controls import SCALE
 from ..envs.face_dialog import FaceDialog
 from ..simulators.faces import ExactFaces
+
+EDITOR_WEIGHTS = Path(__file__).parents[1] / "agents" / "weights" / "face-editor.safetensors"
+EDITOR_SEES = ("degrees", "latent", "micro_step", "proposal", "request", "round")
+EDITOR_WIDTHS = (256, 256)
+
+
+class Editor(Agent):
+    """The agent that we ship, or one trained as it was.
+
+    Raises ValueError for a task that is not of the shape that it was trained on.
+    """
+
+    def __init__(self, task: Task, weights: Path = EDITOR_WEIGHTS):
+        spaces = face_task(task).observation_space.spaces
+        if missing := [name for name in EDITOR_SEES if name not in spaces]:
+            raise ValueError(f"the shipped agent has to see {', '.join(missing)} too: name them in env.show")
+        seen = Dict({name: spaces[name] for name in EDITOR_SEES})
+        self.policy = StandardPolicy(seen, task.action_space, EDITOR_WIDTHS)
+        try:
+            self.policy.load_state_dict(load_file(weights))
+        except RuntimeError as error:  # what torch raises for weights of other shapes
+            raise ValueError("the shipped agent edits embedded faces by env.control=residual, no others") from error
+        self.policy.to(task.device).requires_grad_(False).eval()
+
+    def act(self, obs: Obs, explore: bool = True) -> tuple[Tensor, dict[str, Tensor]]:
+        distribution, _ = self.policy(obs)
+        return (distribution.sample() if explore else distribution.mode), {}
 
 
 class Field(Agent):

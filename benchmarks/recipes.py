@@ -26,7 +26,7 @@ from ..envs.image_edit import ImageEdit
 from ..envs.stroke_paint import StrokePaint
 from . import denoisers, face_agents
 from .config import arguments, hint, settable
-from .face_policies import Field, Nothing, Oracle
+from .face_policies import Editor, Field, Nothing, Oracle
 from .painter_policies import painter, published_painter
 from .policies import BestColour, Random
 
@@ -263,7 +263,9 @@ PAINTERS: dict[str, Callable[[Task], Agent]] = {"shipped": painter, "best-colour
 EDITORS: dict[str, Callable[[Task], Agent]] = {
     "shipped": denoisers.Reference, "reference": denoisers.Reference, "copy": denoisers.Copy
 }  # fmt: skip
-FACES: dict[str, Callable[[Task], Agent]] = {"none": Nothing, "field": Field, "oracle": Oracle}
+FACES: dict[str, Callable[[Task], Agent]] = {
+    "shipped": Editor, "none": Nothing, "field": Field, "oracle": Oracle
+}  # fmt: skip
 NAMED: dict[type, dict[str, Callable[[Task], Agent]]] = {StrokePaint: PAINTERS, ImageEdit: EDITORS, FaceDialog: FACES}
 DIALOG: dict[str, dict[str, Any]] = {"ppo": {"gamma": 0.95}, "reinforce": {}, "ddpg": {"gamma": 0.95}}
 DENOISING: dict[str, dict[str, Any]] = {  # the clip range of DDPO is 1.6 nats over the numbers of a latent

@@ -12,6 +12,7 @@ MAKERS = {  # modules with ``make(minutes=..., seed=...)``
     "language": ".make_language",
     "face-networks": ".make_face_networks",
     "fields": ".make_fields",
+    "face-editor": ".make_face_editor",
 }
 
 
