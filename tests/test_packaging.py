@@ -12,9 +12,15 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("envs", "agents", "rewards", "simulators", "benchmarks")
 SHIPPED = (
     "py.typed",
+    "agents/weights/face-editor.safetensors",
     "agents/weights/painter.safetensors",
     "simulators/weights/editor.safetensors",
     "simulators/weights/editor-half.safetensors",
+    "simulators/weights/face-fields.safetensors",
+    "simulators/weights/face-latent.safetensors",
+    "simulators/weights/face-networks.safetensors",
+    "simulators/weights/face-networks-evaluation.safetensors",
+    "simulators/weights/language.safetensors",
     "simulators/weights/renderer.safetensors",
 )
 
