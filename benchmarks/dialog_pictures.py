@@ -100,7 +100,7 @@ def shortened(text: str) -> str:
 def _row(frames: Sequence[Frame], columns: int) -> Picture:
     font = ImageFont.load_default(FONT)
     texts = [_lines(frame, font) for frame in frames]
-    room = LINE * max(map(len, texts))
+    room = LINE * (max(map(len, texts)) + 1)
     cells = [_cell(frame.picture, lines, room, font) for frame, lines in zip(frames, texts, strict=True)]
     cells += [np.full_like(cells[0], PAPER)] * (columns - len(cells))
     return sheet([cells], [[""] * columns], SHOWN + room)
