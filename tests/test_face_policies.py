@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from retouch.benchmarks.evaluate import play
-from retouch.benchmarks.face_policies import Field, Nothing, Oracle
+from retouch.benchmarks.face_policies import Editor, Field, Nothing, Oracle
 from retouch.benchmarks.recipes import named_policy
 from retouch.envs.face_dialog import FaceDialog
 from retouch.envs.random import LaneRandom
@@ -85,3 +85,17 @@ def test_the_oracle_needs_the_latent():
 def test_nothing_plays_where_nothing_is_proposed():
     task = made(control="latent", show=("latent",))
     assert (Nothing(task).act({"latent": torch.ones(3, 40)})[0] == 0).all()
+
+
+def test_the_shipped_agent_keeps_the_person_better_than_the_field():
+    shipped, field = (scores(policy, base="field") for policy in ("shipped", "field"))
+    for k in (3, 5):
+        assert shipped[f"feature_distance/round_{k}"].mean() < 0.75 * field[f"feature_distance/round_{k}"].mean()
+        assert shipped[f"attribute_distance/round_{k}"].mean() < 1.1 * field[f"attribute_distance/round_{k}"].mean()
+
+
+def test_the_shipped_agent_says_what_it_cannot_play():
+    with pytest.raises(ValueError, match="has to see request, round too"):
+        Editor(FaceDialog(base="line", show=["latent", "degrees", "micro_step", "proposal"]))
+    with pytest.raises(ValueError, match="env.control=residual"):
+        Editor(FaceDialog(base="line", control="latent"))
