@@ -306,8 +306,9 @@ def test_a_seed_is_the_same_dialog_in_any_company():
 def test_a_predictor_can_judge():
     task = made(judge="predictor", show=(*PLAIN, "image"), micro_steps=1)
     state = started(task)
-    seen = task.scores.predicted(task.world.synthesize(state.latent))
-    assert torch.equal(state.seen.labels, seen.labels) and torch.equal(state.seen.degrees, seen.degrees)
+    seen, probability = state.seen, task.world.judge(task.world.synthesize(state.latent))
+    assert torch.equal(seen.labels, probability.argmax(2)) and torch.equal(seen.confidence, probability.amax(2))
+    torch.testing.assert_close(seen.degrees, (probability * torch.arange(6)).sum(2))
     truth = task.world.degrees(state.latent)
     assert ((seen.labels - truth).abs() <= 1.5).float().mean() > 0.9
     following, _ = step(task, state, acted(task, "field"))
