@@ -12,7 +12,7 @@ from .face_measures import MEASURES
 from .face_palette import Palette
 from .face_traits import Measures
 
-TOGETHER = 16 * 64**2  # pixels that a processor draws at a time: its cache holds no more
+TOGETHER = 64 * 64**2  # pixels that a processor draws at a time: its cache holds no more
 EDGE = 1.8  # sharpness of an edge per pixel of the size: soft over about two pixels
 
 
