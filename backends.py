@@ -7,12 +7,20 @@ here, after torchvision was seen to import.
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import sys
+from collections.abc import Callable
+from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -78,6 +86,26 @@ def faiss() -> ModuleType:
     except ImportError as error:
         raise ImportError("an approximate index needs faiss-cpu: pip install 'retouch[faiss]', "
                           "or search exactly (kind='exact')") from error
+
+
+@cache
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """``function`` of tensors whose operations torch.compile fuses, whatever their sizes; one for all who ask.
+
+    Its first call takes up to minutes; what comes of it is kept on disk. Results agree with those of ``function`` to
+    rounding. A method that is asked for by many objects would be compiled for each: give a plain function.
+    """
+    import torch
+
+    return torch.compile(function, dynamic=True)
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise ValueError where torch.compile could not compile for ``device``."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type == "cpu" and sys.platform != "win32" and not shutil.which(compiler):
+        raise ValueError(f"compile=True needs a C++ compiler, and there is no {compiler}: install one, or name yours in "
+                         "the environment variable CXX, or leave compile=False")
 
 
 def _after_torchvision(name: str) -> ModuleType:

@@ -64,3 +64,22 @@ def test_nms_keeps_the_best_of_what_overlaps():
     assert backends._nms(boxes, score, 0.5).tolist() == [1, 3, 2]
     assert backends._nms(boxes, score, 0.2).tolist() == [1, 2]
     assert backends._nms(boxes[:0], score[:0], 0.5).tolist() == []
+
+
+@pytest.mark.slow
+def test_a_compiled_function_is_one_for_all_and_agrees_with_the_plain_one():
+    x = torch.rand(100)
+    assert backends.compiled(wave) is backends.compiled(wave)
+    torch.testing.assert_close(backends.compiled(wave)(x), wave(x))
+    torch.testing.assert_close(backends.compiled(wave)(x[:7]), wave(x[:7]))
+
+
+def wave(x):
+    return torch.sin(x) * x.square() + 1
+
+
+def test_without_a_compiler_one_is_told_what_to_do(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    backends.require_compiler(torch.device("cuda"))
+    with pytest.raises(ValueError, match="no no-such-compiler: install one"):
+        backends.require_compiler(torch.device("cpu"))
