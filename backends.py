@@ -104,8 +104,8 @@ def require_compiler(device: torch.device) -> None:
     """Raise ValueError where torch.compile could not compile for ``device``."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if device.type == "cpu" and sys.platform != "win32" and not shutil.which(compiler):
-        raise ValueError(f"compile=True needs a C++ compiler, and there is no {compiler}: install one, or name yours in "
-                         "the environment variable CXX, or leave compile=False")
+        raise ValueError(f"compile=True needs a C++ compiler, and there is no {compiler}: install one, or name yours "
+                         "in the environment variable CXX, or leave compile=False")
 
 
 def _after_torchvision(name: str) -> ModuleType:
