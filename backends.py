@@ -89,15 +89,16 @@ def faiss() -> ModuleType:
 
 
 @cache
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
+def compiled(function: Callable[P, R], wanted: bool = True) -> Callable[P, R]:
     """``function`` of tensors whose operations torch.compile fuses, whatever their sizes; one for all who ask.
 
     Its first call takes up to minutes; what comes of it is kept on disk. Results agree with those of ``function`` to
-    rounding. A method that is asked for by many objects would be compiled for each: give a plain function.
+    rounding. A method that is asked for by many objects would be compiled for each: give a plain function. Unless it
+    is ``wanted`` the function comes back as it is.
     """
     import torch
 
-    return torch.compile(function, dynamic=True)
+    return torch.compile(function, dynamic=True) if wanted else function
 
 
 def require_compiler(device: torch.device) -> None:

@@ -9,6 +9,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from torch import Tensor
 
+from ..backends import compiled
 from ..rewards.guidance import focus_gain, focus_l2, foreground_gain, foreground_l2, zoom
 from ..rewards.pixel import l2, l2_gain, masked_l2, psnr, ssim
 from ..rewards.wgan import WGAN
@@ -61,7 +62,9 @@ class StrokePaint(Task[PaintState]):
     Arguments: ``targets`` ("embedded", or a source as ``simulators.targets.make_targets`` reads it) and ``split``;
     ``size`` in pixels; ``steps``; ``strokes`` a bundle; ``renderer`` as ``simulators.renderers.make_renderer``;
     ``reward``, a name or {name: weight}; ``canvas``, the ground's grey level or RGB in [0, 1]; ``bilevel``;
-    ``guidance``, names of "mask", "focus", "window" to observe; ``seed`` of the embedded world and learned rewards.
+    ``guidance``, names of "mask", "focus", "window" to observe; ``seed`` of the embedded world and learned rewards;
+    ``compile``: torch.compile fuses the analytic renderer (a minute or two the first time, kept on disk after it; on a
+    CPU it needs a C++ compiler), and batches agree with single environments to rounding, no longer bit for bit.
     ``reset(options={"index": i})`` paints target i (a sequence: one a lane), ``{"image": [H, W, 3] uint8}`` any
     (``[B, H, W, 3]``: one a lane), and ``{"canvas": ...}``, like an image, is what it starts from.
 
@@ -88,6 +91,7 @@ class StrokePaint(Task[PaintState]):
         guidance: Sequence[str] = (),
         seed: int = 0,
         device: str = "cpu",
+        compile: bool = False,
     ):
         if steps < 1 or strokes < 1 + bilevel:
             raise ValueError(f"needs steps >= 1 and strokes >= {1 + bilevel}, got steps={steps} and strokes={strokes}")
@@ -97,7 +101,8 @@ class StrokePaint(Task[PaintState]):
         guided = bool(self.sees or guidance)
         self.targets = make_targets(targets, size=size, split=split, seed=seed, device=self.device, guided=guided)
         self.sources = self.targets.names
-        self.renderer = make_renderer(renderer, size=size, device=device)
+        self.renderer = make_renderer(renderer, size=size, device=device, compile=compile)
+        self.as_bytes, self.l2_gain = compiled(as_bytes, compile), compiled(l2_gain_in_bytes, compile)
         self.size, self.steps, self.strokes, self.bilevel = size, steps, strokes, bilevel
         self.horizon, self.units_per_step = steps, strokes
         self.model_calls = ((self.renderer, "paint"),)
@@ -119,7 +124,7 @@ class StrokePaint(Task[PaintState]):
         return self._begin(as_unit(canvas).expand(scene.image.shape), scene, torch.zeros_like(drawn))
 
     def observe(self, state: PaintState) -> Obs:
-        canvas = (state.canvas * 255).round_().to(torch.uint8)
+        canvas = self.as_bytes(state.canvas)
         guides = {name: getattr(state, name) for name in self.guidance}
         return {"canvas": canvas, "target": state.target, "step": state.step} | guides
 
@@ -189,10 +194,10 @@ class StrokePaint(Task[PaintState]):
         return PaintState(canvas, scene.image, scene.mask, scene.focus, scene.window, torch.stack(start, 1), step)
 
     def _gain(self, name: str, before: Tensor, after: Tensor, state: PaintState) -> Tensor:
+        if name == "l2":
+            return self.l2_gain(before, after, state.target, state.start[:, 0])
         target, mask, window = as_unit(state.target), state.mask, state.window
         match name:
-            case "l2":
-                return l2_gain(before, after, target, state.start[:, 0])
             case "wgan":
                 return self.learned[name].gain(before, after, target)
             case "focus":
@@ -213,6 +218,16 @@ class StrokePaint(Task[PaintState]):
 
     def _images(self, name: str, options: Options, lanes: int) -> Tensor:
         return asked_images(name, options, lanes, self.size, self.device)
+
+
+def as_bytes(image: Tensor) -> Tensor:
+    """The image in [0, 1] as uint8."""
+    return (image * 255).round_().to(torch.uint8)
+
+
+def l2_gain_in_bytes(before: Tensor, after: Tensor, target: Tensor, start: Tensor) -> Tensor:
+    """``l2_gain`` towards a target of uint8."""
+    return l2_gain(before, after, as_unit(target), start)
 
 
 def look(image: Tensor, mask: Tensor, window: Tensor) -> Tensor:

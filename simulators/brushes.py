@@ -68,13 +68,13 @@ class Curve:
     - its minimum t* (the nearest part of the stroke) gives the signed distance |B(t*) - p| - R(t*), whence coverage;
     - its last root t+ (where the last disc leaves the pixel) gives the opacity w(t+).
 
-    Both are bracketed by `SAMPLES` samples and polished: t* by Newton's method on h', t+ by one step of the quadratic
+    Both are bracketed by samples at `TIMES` and polished: t* by Newton's method on h', t+ by one step of the quadratic
     through h, h', h'' at the last covered point, then by Newton's method on h. The searches themselves carry no
     gradient. The distance needs none, because h is stationary in t* (envelope theorem); and t+ moves with the stroke's
     numbers as the implicit function theorem says, dt+ = -dh / h'(t+), which is left out at the rim, where h' vanishes.
     """
 
-    SAMPLES = 6
+    TIMES = torch.linspace(0, LAST_T, 6).tolist()
     PIECES = 12
 
     def __init__(self, opaque: bool = False) -> None:
@@ -127,7 +127,7 @@ class Curve:
         """t* and t+, each `[T, T, n]`."""
         nearest, covered = self._sample(geometry, row, column)
         h, slope, bend = _quartic(geometry, row, column)
-        spacing = LAST_T / (self.SAMPLES - 1)
+        spacing = LAST_T / (len(self.TIMES) - 1)
         for _ in range(2):
             step = slope(nearest) / bend(nearest).clamp_min_(1e-2)
             nearest = (nearest - step.clamp_(-spacing, spacing)).clamp_(0, LAST_T)
@@ -139,15 +139,15 @@ class Curve:
         return nearest, torch.maximum(last - step, start).clamp_max_(LAST_T)
 
     def _sample(self, geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-        """Of `SAMPLES` discs along the curve, t of the nearest and of the last to cover the pixel (or 0)."""
-        times = torch.linspace(0, LAST_T, self.SAMPLES, device=geometry.device)
-        x, y, radius = _disc(geometry[:, None, None], times[:, None, None])  # [SAMPLES, 1, n]
+        """Of the discs at `TIMES`, t of the nearest and of the last to cover the pixel (or 0)."""
+        times = torch.tensor(self.TIMES, device=geometry.device)
+        x, y, radius = _disc(geometry[:, None, None], times[:, None, None])  # [len(TIMES), 1, n]
         rows = (x - row[:, 0]).square_() - radius * radius
         columns = (y - column[0]).square_()
         lowest = rows[0][:, None] + columns[0]
         nearest = covered = torch.zeros_like(lowest)
         # float comparisons in place are vectorised, torch.where is not: t only grows, so the maximum of 0 or t will do
-        for i, t in enumerate(times.tolist()[1:], 1):
+        for i, t in enumerate(self.TIMES[1:], 1):
             h = rows[i][:, None] + columns[i]
             nearest = torch.maximum(nearest, (lowest - h).gt_(0).mul_(t))
             lowest = torch.minimum(lowest, h)

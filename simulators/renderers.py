@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..backends import require_compiler
 from .analytic import AnalyticRenderer
 from .brushes import BRUSHES
 from .neural_renderer import load_neural, load_published
@@ -31,7 +32,9 @@ class ReferenceRenderer(Renderer):
         return torch.from_numpy(np.array(alpha, np.float32).reshape(-1, self.size, self.size)).to(shape.device)
 
 
-def make_renderer(name: str = "analytic", size: int = 128, device: str | torch.device = "cpu") -> Renderer:
+def make_renderer(
+    name: str = "analytic", size: int = 128, device: str | torch.device = "cpu", compile: bool = False
+) -> Renderer:
     """The renderer called `name`, for `size` x `size` pixels:
 
     - `analytic` or `analytic:BRUSH`: exact and differentiable (the default);
@@ -40,11 +43,19 @@ def make_renderer(name: str = "analytic", size: int = 128, device: str | torch.d
     - `published:PATH`: a `renderer.pkl` of Learning to Paint (128 px) or Semantic Guidance (256 px).
 
     BRUSH is `bezier` (default), `bezier-opaque`, `triangle` or `circle`, each of 10 numbers, so that the published
-    actors fit all: see `raster.reference_alpha`. Raises ValueError for other names, FileNotFoundError for no weights.
+    actors fit all: see `raster.reference_alpha`. With `compile` torch.compile fuses the analytic ones. Raises
+    ValueError for other names and where nothing can be compiled, FileNotFoundError for no weights.
     """
     kind, _, rest = name.partition(":")
-    if kind in BRUSHED and (rest or "bezier") in BRUSHES:
-        renderer = {"analytic": AnalyticRenderer, "cv2": ReferenceRenderer}[kind](size, rest or "bezier")
+    if compile and kind != "analytic":
+        raise ValueError(f"compile=True is for analytic renderers, not for {name!r}: leave compile=False")
+    if compile:
+        require_compiler(torch.device(device))
+    renderer: Renderer
+    if kind == "analytic" and (rest or "bezier") in BRUSHES:
+        renderer = AnalyticRenderer(size, rest or "bezier", compile)
+    elif kind == "cv2" and (rest or "bezier") in BRUSHES:
+        renderer = ReferenceRenderer(size, rest or "bezier")
     elif name == "neural":
         renderer = load_neural(size)
     elif kind == "published" and rest:

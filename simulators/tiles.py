@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from .brushes import EDGE, Boxes
 
-TILE = 8  # pixels; an image is seen as lines of TILE pixels, and a tile as TILE such lines
+TILE = 8  # pixels
 
 
 class Touched(NamedTuple):
@@ -32,49 +32,48 @@ def touched_tiles(boxes: Boxes, size: int) -> Touched:
     return Touched(*(excess <= 0).permute(2, 0, 1).nonzero(as_tuple=True))
 
 
-def tile_lines(image: Tensor, row: Tensor, column: Tensor, channels: int, size: int) -> Tensor:
-    """Where tiles `[M]` of images lie among the lines of `[B, C, size, size]`: `[M, C, TILE]` indices.
+def tiled(image: Tensor) -> Tensor:
+    """A copy of `[B, C, H, W]` as its tiles `[B * H / TILE * W / TILE, C, TILE, TILE]`, each in one piece of memory."""
+    batch, channels, height, width = image.shape
+    cut = image.reshape(batch, channels, height // TILE, TILE, width // TILE, TILE).permute(0, 2, 4, 1, 3, 5)
+    return cut.clone(memory_format=torch.contiguous_format).view(-1, channels, TILE, TILE)
 
-    Whole lines are gathered and stored several times faster than elements of a tiled view.
-    """
-    device = image.device
-    plane = image[:, None, None] * channels + torch.arange(channels, device=device)[:, None]
-    pixel_row = row[:, None, None] * TILE + torch.arange(TILE, device=device)
-    return (plane * size + pixel_row) * (size // TILE) + column[:, None, None]
+
+def untiled(tiles: Tensor, size: int) -> Tensor:
+    """The images `[B, C, size, size]` of `tiled`."""
+    cut = tiles.view(-1, size // TILE, size // TILE, *tiles.shape[1:])
+    return cut.permute(0, 3, 1, 4, 2, 5).reshape(len(cut), -1, size, size)
 
 
 class Composite(torch.autograd.Function):
-    """`canvas` `[B, 3, H, W]` with tiles laid over it, round by round; no tile is touched twice within a round.
+    """Lays tiles over the `tiles` `[N, 3, TILE, TILE]` of canvases, in place, round by round.
 
-    Tile m has opacity `alpha` `[M, TILE, TILE]`, `colour` `[M, 3]` and lies at `lines` `[M, 3, TILE]`; `rounds` are the
-    sizes of consecutive rounds. One copy of the canvas is made, not one a stroke.
+    Of those laid on, m has opacity `alpha` `[M, TILE, TILE]` and `colour` `[M, 3]` and lies over tile `at` `[M]`;
+    `rounds` are the sizes of consecutive rounds, within which no tile is touched twice.
     """
 
     @staticmethod
-    def forward(ctx, canvas, alpha, colour, lines, rounds):  # type: ignore[no-untyped-def]
-        painted = canvas.clone(memory_format=torch.contiguous_format)
-        image, saved, learning = painted.view(-1, TILE), [], any(ctx.needs_input_grad)
-        for a, c, at in zip(alpha.split(rounds), colour.split(rounds), lines.split(rounds), strict=True):
-            under = image.index_select(0, at.flatten()).view(-1, 3, TILE, TILE)
-            over = torch.lerp(under, c[:, :, None, None], a[:, None])
-            image.index_copy_(0, at.flatten(), over.view(-1, TILE))
+    def forward(ctx, tiles, alpha, colour, at, rounds):  # type: ignore[no-untyped-def]
+        saved, learning = [], any(ctx.needs_input_grad)
+        for a, c, where in zip(alpha.split(rounds), colour.split(rounds), at.split(rounds), strict=True):
+            under = tiles.index_select(0, where)
+            tiles.index_copy_(0, where, torch.lerp(under, c[:, :, None, None], a[:, None]))
             if learning:
                 saved.append(under)
-        ctx.save_for_backward(alpha, colour, lines, *saved)
-        return painted
+        ctx.mark_dirty(tiles)
+        ctx.save_for_backward(alpha, colour, at, *saved)
+        return tiles
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
-        alpha, colour, lines, *under = ctx.saved_tensors
-        rounds = [len(tiles) for tiles in under]
-        grad = grad.clone(memory_format=torch.contiguous_format)
-        image = grad.view(-1, TILE)
+        alpha, colour, at, *under = ctx.saved_tensors
+        rounds, grad = [len(tiles) for tiles in under], grad.clone(memory_format=torch.contiguous_format)
         grad_alpha, grad_colour = torch.empty_like(alpha), torch.empty_like(colour)
-        parts = zip(under, *(x.split(rounds) for x in (alpha, colour, lines, grad_alpha, grad_colour)), strict=True)
-        for below, a, c, at, grad_a, grad_c in reversed(list(parts)):
-            above = image.index_select(0, at.flatten()).view(-1, 3, TILE, TILE)
+        parts = zip(under, *(x.split(rounds) for x in (alpha, colour, at, grad_alpha, grad_colour)), strict=True)
+        for below, a, c, where, grad_a, grad_c in reversed(list(parts)):
+            above = grad.index_select(0, where)
             torch.sum(above * (c[:, :, None, None] - below), 1, out=grad_a)
             torch.sum(above * a[:, None], (2, 3), out=grad_c)
-            image.index_copy_(0, at.flatten(), (above * (1 - a[:, None])).view(-1, TILE))
+            grad.index_copy_(0, where, above.mul_((1 - a)[:, None]))
         return grad, grad_alpha, grad_colour, None, None

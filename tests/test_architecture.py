@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "rewards": set(),
     "simulators": {"rewards", "backends"},
-    "envs": {"rewards", "simulators"},
+    "envs": {"rewards", "simulators", "backends"},
     "agents": {"backends"},
     "benchmarks": {"rewards", "simulators", "envs", "agents", "backends", "__version__", "TASKS"},
 }
