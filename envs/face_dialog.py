@@ -96,6 +96,7 @@ class FaceDialog(Task[FaceState]):
         pictures: bool = True,
         split: str = "train",
         device: str = "cpu",
+        compile: bool = False,
     ):
         for name, value in {"rounds": rounds, "micro_steps": micro_steps, "trials": trials}.items():
             if value < 1:
@@ -105,7 +106,7 @@ class FaceDialog(Task[FaceState]):
         for name in show:
             one_of("show", name, (*SHOWN, *HIDDEN))
         self.device = torch.device(device)
-        self.world = make_faces(world, size, entanglement, base, plus, device)
+        self.world = make_faces(world, size, entanglement, base, plus, device, compile)
         self.scores = FaceScores(self.world, judge, reward_weights(reward, REWARDS), pictures)
         self.sentences, self.feedback = Sentences(device), Feedback(device)
         self.listener = load_listener(listener, self.sentences, device)

@@ -11,7 +11,8 @@ from .face_factors import FACTORS
 from .face_latent import FaceLatent
 from .faces import ATTRIBUTES
 from .files import whole
-from .semantic_field import FieldFunction, field_step
+from .fused import run
+from .semantic_field import FieldFunction, by_attribute, field_steps
 
 WEIGHTS = Path(__file__).parent / "weights" / "face-fields.safetensors"
 ENTANGLEMENT = 0.75  # at which the shipped fields were trained
@@ -19,11 +20,27 @@ SAMPLES = 8000  # faces to which straight lines are fitted
 STEP = 0.3  # of a degree: what a step adds on average
 
 
-class SemanticFields(nn.ModuleDict):
-    """A published field for each attribute; the published mapping M is the identity here, where latents are flat."""
+class Directions:
+    """Where latents ``[B, 40]`` go for more (``direction`` ``[B]`` 1) or less (-1) of ``attribute`` ``[B]`` int64."""
 
-    def __init__(self, layers: int = 8, hidden: int = 128) -> None:
+    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        """``[B, count, 40]``: the edits that the next steps lead to, from where ``edit`` ``[B, 40]`` has led."""
+        raise NotImplementedError
+
+    def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
+        """``[B, 40]``, a single step."""
+        return self.steps(latent, torch.zeros_like(latent), attribute, direction, 1)[:, 0]
+
+
+class SemanticFields(nn.ModuleDict, Directions):
+    """A published field for each attribute; the published mapping M is the identity here, where latents are flat.
+
+    With ``compile``, torch.compile fuses ``steps``.
+    """
+
+    def __init__(self, layers: int = 8, hidden: int = 128, compile: bool = False) -> None:
         super().__init__({attribute: FieldFunction(FACTORS, layers, hidden) for attribute in ATTRIBUTES})
+        self.compile_steps = compile
 
     def forward(self, latent: Tensor) -> Tensor:
         """``[5, B, 40]``: a step of each field from latents ``[B, 40]``."""
@@ -33,12 +50,16 @@ class SemanticFields(nn.ModuleDict):
         """Those of each field, from the first to the last."""
         return [[layer for layer in field.modules() if isinstance(layer, nn.Linear)] for field in self.values()]
 
-    def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
-        """``[B, 40]``: a step for more (``direction`` 1) or less (-1) of ``attribute`` ``[B]``."""
-        return field_step(list(self.values()), lambda edit: edit, latent, attribute, direction)
+    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        fields = list(self.values())
+
+        def along(place: int, *batch: Tensor) -> Tensor:
+            return run(field_steps, fields[place], *batch, compile=self.compile_steps, count=count)
+
+        return by_attribute(along, attribute, latent, edit, direction)
 
 
-class StraightLines(nn.Module):
+class StraightLines(nn.Module, Directions):
     """The same direction wherever a latent is: along the linear fit of a degree to latents, as in InterFaceGAN (Shen
     et al., CVPR 2020), so long that a step adds `STEP` of a degree by that fit."""
 
@@ -51,9 +72,8 @@ class StraightLines(nn.Module):
         fit = torch.linalg.lstsq(system, latent.factors(noise)[:, : len(ATTRIBUTES)]).solution[:FACTORS].T
         self.register_buffer("directions", STEP * fit / fit.square().sum(1, keepdim=True))
 
-    def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
-        """``[B, 40]``, as of ``SemanticFields``."""
-        return direction[:, None] * self.directions[attribute]
+    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        return field_steps(lambda _: self.directions[attribute], latent, edit, direction, count)
 
 
 def save_fields(fields: SemanticFields, path: Path) -> None:
@@ -63,14 +83,14 @@ def save_fields(fields: SemanticFields, path: Path) -> None:
         partial.chmod(0o644)  # safetensors writes for the owner alone
 
 
-def load_fields(path: Path = WEIGHTS) -> SemanticFields:
+def load_fields(path: Path = WEIGHTS, compile: bool = False) -> SemanticFields:
     """The shipped fields, or those of a file that ``save_fields`` wrote, frozen.
 
     Raises FileNotFoundError and ValueError where there is no such file, or none of these fields in it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no fields at {path}: make them by `retouch make-weights fields`")
-    fields = SemanticFields()
+    fields = SemanticFields(compile=compile)
     try:
         fields.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

@@ -74,7 +74,7 @@ class FaceLatent(nn.Module):
 
     def degrees(self, latent: Tensor) -> Tensor:
         """``[B, 5]`` in [0, 5], as the picture shows them."""
-        return self.factors(latent)[:, : len(ATTRIBUTES)].clamp(0, DEGREES - 1)
+        return shown(self.factors(latent))
 
     def reach(self, latent: Tensor, degrees: Tensor) -> Tensor:
         """The latent that differs in its degrees ``[B, 5]`` alone; what shows a degree already stays as it is."""
@@ -88,9 +88,15 @@ class FaceLatent(nn.Module):
         first, second = x.chunk(2, 1)
         hidden = torch.tanh(torch.addmm(self.offset[block], first, self.inward[block]))
         angle = sense * self.entanglement * (hidden @ self.outward[block])
-        planes = torch.view_as_complex(second.unflatten(1, (-1, 2)))
-        turned = planes * torch.complex(angle.cos(), angle.sin())
-        return torch.cat([first, torch.view_as_real(turned).flatten(1)], 1)
+        across, down = second.unflatten(1, (-1, 2)).unbind(2)
+        cosine, sine = angle.cos(), angle.sin()
+        turned = torch.stack([across * cosine - down * sine, across * sine + down * cosine], 2)
+        return torch.cat([first, turned.flatten(1)], 1)
+
+
+def shown(factors: Tensor) -> Tensor:
+    """Of factors ``[B, 40]`` the degrees ``[B, 5]`` in [0, 5] that a picture shows."""
+    return factors[:, : len(ATTRIBUTES)].clamp(0, DEGREES - 1)
 
 
 def _bias() -> Tensor:

@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
+from ..backends import require_compiler
 from .face_factors import FACTORS
 from .face_fields import ENTANGLEMENT, StraightLines, load_fields
-from .face_latent import FaceLatent
+from .face_latent import FaceLatent, shown
 from .face_networks import EMBEDDING, load_face_networks
 from .face_renderer import FaceRenderer
+from .fused import run
 
 BASES = ("field", "line")
 
@@ -30,18 +32,21 @@ class EmbeddedFaces:
         entanglement: float = ENTANGLEMENT,
         base: str = "field",
         device: torch.device | str = "cpu",
+        compile: bool = False,
     ) -> None:
+        if compile:
+            require_compiler(torch.device(device))
         if base not in BASES:
             raise ValueError(f"edits follow a {' or a '.join(BASES)}, got base {base!r}")
         if base == "field" and entanglement != ENTANGLEMENT:
             raise ValueError(
                 f"the fields were trained at entanglement {ENTANGLEMENT}, got {entanglement}: choose base 'line'"
             )
-        self.size = size
+        self.size, self.compile = size, compile
         latent = FaceLatent(entanglement)
         self.latent = latent.to(device)
-        self.base = (load_fields() if base == "field" else StraightLines(latent)).to(device)
-        self.renderer = FaceRenderer(size).to(device)
+        self.base = (load_fields(compile=compile) if base == "field" else StraightLines(latent)).to(device)
+        self.renderer = FaceRenderer(size, compile).to(device)
         self.networks, self.others = (load_face_networks(name, device=device) for name in ("world", "evaluation"))
 
     def sample(self, noise: Tensor) -> Tensor:
@@ -54,10 +59,13 @@ class EmbeddedFaces:
         return latent + edit
 
     def synthesize(self, latent: Tensor) -> Tensor:
-        return self.renderer(self.latent.factors(latent))
+        return self.renderer(self.factors(latent))
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
         return self.base.step(latent, attribute, direction)
+
+    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        return self.base.steps(latent, edit, attribute, direction, count)
 
     def judge(self, image: Tensor) -> Tensor:
         return self.networks.degrees(image).softmax(2)
@@ -69,10 +77,10 @@ class EmbeddedFaces:
         return self.others.degrees(image).softmax(2), self.others.embed(image)
 
     def degrees(self, latent: Tensor) -> Tensor:
-        return self.latent.degrees(latent)
+        return shown(self.factors(latent))
 
     def factors(self, latent: Tensor) -> Tensor:
-        return self.latent.factors(latent)
+        return run(FaceLatent.factors, self.latent, latent, compile=self.compile)
 
     def reach(self, latent: Tensor, degrees: Tensor) -> Tensor:
         return self.latent.reach(latent, degrees)

@@ -36,6 +36,10 @@ class Faces(Protocol):
         """One step of the semantic field, ``[B, D]``: ``attribute`` ``[B]`` int64, ``direction`` ``[B]`` 1 or -1."""
         ...
 
+    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        """``[B, count, D]``: the edits that its next steps lead to, from where ``edit`` ``[B, D]`` has led."""
+        ...
+
     def judge(self, image: Tensor) -> Tensor:
         """``[B, 5, 6]``, how probable each degree of each attribute is, as the predictor sees it."""
         ...
@@ -43,7 +47,6 @@ class Faces(Protocol):
     def embed(self, image: Tensor) -> Tensor:
         """``[B, embedding_size]`` of unit length: who it is, as the network for identity sees it."""
         ...
-
 
     def witness(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """What ``judge`` and ``embed`` say, by other networks where there are any: to measure with, never a reward."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .arcface import EMBEDDING, ArcFace
 from .attribute_predictor import PUBLISHED, Attribute, AttributePredictor, read_attributes
 from .published_weights import load_published, read_checkpoint
-from .semantic_field import FieldFunction, field_step
+from .semantic_field import FieldFunction, by_attribute, field_steps
 from .stylegan2 import STYLE, Discriminator, Generator
 
 SOURCE = "the Google Drive that the README of github.com/yumingj/Talk-to-Edit links to"
@@ -77,7 +77,16 @@ class PublishedFaces:
         return clipped + (image - image.detach())  # which adds nothing but the gradient, for inversion to come back
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
-        return field_step(self.fields, self.generator.mapping, self.point(latent), attribute, direction)
+        return self.steps(latent, torch.zeros_like(self.point(latent)), attribute, direction, 1)[:, 0]
+
+    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        mapping = self.generator.mapping  # StyleGAN's M without its normalisation
+        nowhere = mapping(torch.zeros_like(edit[:1]))
+
+        def along(place: int, point: Tensor, edit: Tensor, direction: Tensor) -> Tensor:
+            return field_steps(lambda w: mapping(self.fields[place](w)) - nowhere, point, edit, direction, count)
+
+        return by_attribute(along, attribute, self.point(latent), edit, direction)
 
     def judge(self, image: Tensor) -> Tensor:
         return self.predictor(image).softmax(2)

@@ -1,7 +1,7 @@
 """Semantic fields (Jiang et al., Talk-to-Edit, ICCV 2021): small steps that depend on where a latent is, and the walk
 along them until a picture shows what was asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,27 +34,28 @@ class FieldFunction(nn.Module):
         return x
 
 
-def field_step(
-    fields: Sequence[nn.Module] | nn.ModuleList,
-    mapping: Callable[[Tensor], Tensor],
-    point: Tensor,
-    attribute: Tensor,
-    direction: Tensor,
+def field_steps(
+    field: Callable[[Tensor], Tensor], point: Tensor, edit: Tensor, direction: Tensor, count: int
 ) -> Tensor:
-    """One published step ``[B, D]``, ``M(F(w)) - M(0)``, of every lane along the field of its own attribute.
+    """``[B, count, D]``: the edits that the next steps of a ``field`` of points lead to, from where ``edit`` has led.
 
-    ``fields``: one for each attribute; ``mapping``: StyleGAN's M without its normalisation; ``point`` ``[B, D]``,
-    ``attribute`` ``[B]`` int64, ``direction`` ``[B]`` 1 or -1.
+    ``point`` and ``edit`` ``[B, D]``, ``direction`` ``[B]`` 1 or -1.
     """
+    edits = []
+    for _ in range(count):
+        edit = edit + direction[:, None] * field(point + edit)
+        edits.append(edit)
+    return torch.stack(edits, 1)
+
+
+def by_attribute(function: Callable[..., Tensor], attribute: Tensor, *batch: Tensor) -> Tensor:
+    """``function(place, *batch)`` of the lanes ``[N, ...]`` of each attribute in turn, back in order ``[B, ...]``."""
     places = attribute.unique().tolist()  # asking the device costs less than four fields too many
     if len(places) == 1:
-        asked = fields[places[0]](point)
-    else:
-        asked = torch.empty_like(point)
-        for place in places:
-            lanes = (attribute == place).nonzero()[:, 0]
-            asked = asked.index_copy(0, lanes, fields[place](point[lanes]))
-    return direction[:, None] * (mapping(asked) - mapping(torch.zeros_like(point[:1])))
+        return function(places[0], *batch)
+    lanes = [(attribute == place).nonzero()[:, 0] for place in places]
+    parts = [function(place, *(part[own] for part in batch)) for place, own in zip(places, lanes, strict=True)]
+    return torch.cat(parts)[torch.cat(lanes).argsort()]
 
 
 @dataclass(frozen=True)
@@ -94,21 +95,12 @@ def field_edit(
     lanes = walks.nonzero()[:, 0]
     while len(lanes):
         here, own = latent[lanes], attribute[lanes]
-        edits = _steps(world, here, walk.here[lanes], own, walk.direction[lanes], ahead)
+        edits = world.steps(here, walk.here[lanes], own, walk.direction[lanes].to(walk.here.dtype), ahead)
         seen, confidence = judge(world.move(here.repeat_interleave(ahead, 0), edits.flatten(0, 1)))
         own = own.repeat_interleave(ahead)[:, None]
         seen, confidence = (judged.gather(1, own).view(-1, ahead) for judged in (seen.long(), confidence))
         lanes = lanes[walk.tread(lanes, edits, seen, confidence)]
     return FieldEdit(walk.kept, asked & ~walks, walks & ~walk.changed)
-
-
-def _steps(world: Faces, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
-    """The edits ``[B, count, D]`` that the next steps lead to, from where ``edit`` has led."""
-    edits = []
-    for _ in range(count):
-        edit = edit + world.step(world.move(latent, edit), attribute, direction.to(edit.dtype))
-        edits.append(edit)
-    return torch.stack(edits, 1)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from retouch.simulators.semantic_field import FieldFunction, field_edit, field_step
+from retouch.simulators.semantic_field import FieldFunction, by_attribute, field_edit, field_steps
 
 
 class Ruler:
@@ -19,8 +19,9 @@ class Ruler:
     def move(self, latent, edit):
         return latent + edit
 
-    def step(self, latent, attribute, direction):
-        return self.stride * direction[:, None] * nn.functional.one_hot(attribute, 5)
+    def steps(self, latent, edit, attribute, direction, count):
+        field = self.stride * nn.functional.one_hot(attribute, 5)
+        return field_steps(lambda _: field, latent, edit, direction, count)
 
 
 def judge(latent):
@@ -145,12 +146,22 @@ def test_the_field_is_linear_layers_with_leaks_between_and_none_at_the_end():
     torch.testing.assert_close(field(torch.tensor([[3.0, -5.0]])), torch.tensor([[-3.0, 2.0]]))
 
 
-def test_a_step_is_what_the_mapping_makes_of_the_field():
-    fields = [lambda point: 2 * point, lambda point: point + 1]
-    mapping = lambda point: 10 * point + 7
-    point = torch.tensor([[1.0], [1.0], [4.0]])
-    step = field_step(fields, mapping, point, torch.tensor([0, 1, 1]), torch.tensor([1.0, -1.0, 1.0]))
-    assert step.tolist() == [[20.0], [-20.0], [50.0]]
+def test_steps_add_up_from_where_an_edit_has_led():
+    point, edit = torch.tensor([[1.0], [1.0]]), torch.tensor([[0.0], [3.0]])
+    # 1 doubles to 2, to 4; 4 less 4 is 0, and stays there
+    edits = field_steps(lambda point: point, point, edit, torch.tensor([1.0, -1.0]), 2)
+    assert (point[:, None] + edits).tolist() == [[[2.0], [4.0]], [[0.0], [0.0]]]
+
+
+def test_lanes_are_asked_by_attribute_and_put_back():
+    asked = []
+
+    def function(place, value):
+        asked.append((place, value.tolist()))
+        return 10 * place + value
+
+    assert by_attribute(function, torch.tensor([2, 0, 2, 1]), torch.arange(4)).tolist() == [20, 1, 22, 13]
+    assert asked == [(0, [1]), (1, [3]), (2, [0, 2])]
 
 
 @pytest.mark.parametrize("target", [6.0, 5.2])
