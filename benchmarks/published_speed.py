@@ -5,10 +5,12 @@
 Stepping 96 environments of 5 strokes at 128 pixels, and one DDPG update of 96 with its critic's (WGAN) update, the
 same networks on both sides. The published side is Learning to Paint's procedure in our words: its fully connected
 renderer, whole canvases composited and cut to 8 bits, three renderer passes an update, gradients for frozen weights,
-both states in the replay. Every row runs in a process of its own, so that peak memory is its own too.
+both states in the replay. Compiled are ours of ``StrokePaint(compile=True)``. Every row runs in a process of its own,
+so that peak memory is its own too.
 """
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,15 +59,15 @@ def published_paint(renderer: nn.Module, canvas: Tensor, strokes: Tensor) -> Ten
     return canvas
 
 
-def our_step_uniform() -> Numbers:
-    env = TorchVectorEnv(task(), LANES, autoreset_mode="SameStep", tensors="torch")
+def our_step_uniform(compile: bool = False) -> Numbers:
+    env = TorchVectorEnv(task(compile=compile), LANES, autoreset_mode="SameStep", tensors="torch")
     env.reset(seed=0)
     return measured(lambda: env.step(torch.rand(LANES, 13 * STROKES)))
 
 
-def our_step_painter() -> Numbers:
+def our_step_painter(compile: bool = False) -> Numbers:
     """The same strokes again and again: those that the shipped painter lays on half-painted canvases."""
-    paint = task()
+    paint = task(compile=compile)
     few = TorchVectorEnv(paint, PAINTINGS, autoreset_mode="SameStep", tensors="torch")
     painter = policies(paint)["shipped"](paint)
     obs, _ = few.reset(seed=0)
@@ -116,8 +118,8 @@ def published_update() -> Numbers:
     return measured(update, repeats=3) | {"replay_bytes_a_step": 2 * 7 * SIZE * SIZE + 4 * (13 * STROKES + 2)}
 
 
-def our_update() -> Numbers:
-    paint = task(reward="wgan")
+def our_update(compile: bool = False) -> Numbers:
+    paint = task(reward="wgan", compile=compile)
     paint.learned["wgan"].updates = 1
     actor, critic = ResNetActor(paint.observation_space, paint.action_space), ResNetCritic(paint.observation_space)
     config = DDPGConfig(batch=LANES, microbatch=32, updates=1, capacity=LANES * 40, gamma=0.77, tau=0.001, noise=1.0)
@@ -138,8 +140,11 @@ ROWS: Rows = {
     "step, published": published_step,
     "step, ours, uniform strokes": our_step_uniform,
     "step, ours, a painter's strokes": our_step_painter,
+    "step, ours, uniform strokes, compiled": partial(our_step_uniform, compile=True),
+    "step, ours, a painter's strokes, compiled": partial(our_step_painter, compile=True),
     "update, published": published_update,
     "update, ours": our_update,
+    "update, ours, compiled": partial(our_update, compile=True),
 }
 
 

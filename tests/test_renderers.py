@@ -243,3 +243,22 @@ def test_sizes_that_tiles_do_not_fill_are_refused(name: str, size: int) -> None:
 def test_missing_weights_name_the_file_and_the_way_out(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(FileNotFoundError, match="renderer.safetensors.*make-weights renderer"):
         load_neural(128, tmp_path / "renderer.safetensors")
+
+
+@pytest.mark.slow
+def test_compiled_it_paints_and_learns_the_same_to_rounding():
+    plain, fused = make_renderer("analytic:circle", 32), make_renderer("analytic:circle", 32, compile=True)
+    for lanes in (1, 5):
+        canvas, strokes = torch.rand(lanes, 3, 32, 32), torch.rand(lanes, 4, 13, requires_grad=True)
+        painted = [renderer.paint(canvas, strokes) for renderer in (plain, fused)]
+        torch.testing.assert_close(*painted)
+        weight = torch.randn_like(canvas)
+        torch.testing.assert_close(*(torch.autograd.grad((image * weight).sum(), strokes)[0] for image in painted))
+
+
+def test_what_cannot_be_compiled_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="for analytic renderers, not for 'neural'"):
+        make_renderer("neural", compile=True)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match="needs a C"):
+        make_renderer("analytic", compile=True)
