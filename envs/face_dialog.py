@@ -13,7 +13,7 @@ from torch import Tensor
 from ..simulators import dialog as talk
 from ..simulators.face_listener import load_listener
 from ..simulators.face_sentences import Feedback, Sentences, Understanding, vocabulary
-from ..simulators.face_user import User
+from ..simulators.face_user import WISH_DRAWS, User, draw_wish
 from ..simulators.face_worlds import make_faces
 from ..simulators.faces import ATTRIBUTES, DEGREES
 from ..simulators.language import WORDS
@@ -28,7 +28,6 @@ SHOWN = ("image", "latent", "degrees", "dialog", "request", "proposal", "round",
 HIDDEN = ("proposals", "goal")  # not shown unless asked for
 ALREADY_THERE, CANNOT = (talk.EXCEPTIONS.index(name) for name in ("already_there", "cannot"))
 AHEAD = {"exact": 8, "predictor": 1}  # steps of the field judged together: a predictor looks at a picture of each
-FAR = 2  # degrees, at least, between a face and the wish
 SHOWN_AT = 128  # pixels, at least, of a rendered picture
 SPLITS = {"train": 0, "test": 0x5DEECE66D}  # other people in each
 
@@ -65,7 +64,10 @@ class FaceDialog(Task[FaceState]):
     what pictures show, "exact" (embedded world) or "predictor"; ``listener``, "shipped" or the folder of a published
     language encoder; ``user``, a kind or {argument: value} of ``simulators.face_user.User``; ``trials``, steps of the
     field without effect before it gives up; ``pictures``, whether metrics look at the faces of all rounds; ``split``,
-    "train" or "test" people. ``reset(options={"latent": [D], "wish": [5]})`` asks for a face, a wish, or both.
+    "train" or "test" people; ``compile`` (embedded world), whether torch.compile fuses the drawing of faces: that takes
+    a minute or two the first time, a quarter of that in every process after it, and on a CPU a C++ compiler; pictures
+    of a batch are then those of single environments to 1e-5, no longer bit for bit. ``reset(options={"latent": [D],
+    "wish": [5]})`` asks for a face, a wish, or both.
 
     Reference: Jiang et al., Talk-to-Edit: Fine-Grained Facial Editing via Dialog, ICCV 2021 (arXiv:2109.04425), and
     its extension by REINFORCE (github.com/JoshuaWu1997/Talk-to-Edit-REINFORCE).
@@ -140,7 +142,7 @@ class FaceDialog(Task[FaceState]):
         if "latent" in options:
             latent = asked_numbers("latent", options, latent, -LIMIT, LIMIT)
         labels = self.scores.look(latent).labels
-        wish = self._wish(labels, luck.uniform(2 * len(ATTRIBUTES) + 1))
+        wish = draw_wish(labels, self.changes, luck.uniform(WISH_DRAWS))
         if "wish" in options:
             wish = asked_numbers("wish", options, wish, 0, DEGREES - 1)
         state = self.begin(latent, wish)
@@ -274,14 +276,3 @@ class FaceDialog(Task[FaceState]):
     def _judge(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.scores.look(latent)
         return seen.labels, seen.confidence
-
-    def _wish(self, labels: Tensor, draw: Tensor) -> Tensor:
-        """``[B, 5]`` float: ``labels`` with some attributes at another degree, ``FAR`` or more away."""
-        least, most = self.changes
-        count = least + (draw[:, :1] * (most - least + 1)).long()
-        order, luck = draw[:, 1:].chunk(2, 1)
-        chosen = order.argsort(1).argsort(1) < count
-        below, above = (labels - FAR + 1).clamp_min(0), (DEGREES - FAR - labels).clamp_min(0)
-        other = (luck * (below + above)).long()
-        other = torch.where(other < below, other, other - below + labels + FAR)
-        return torch.where(chosen, other, labels).float()

@@ -11,7 +11,6 @@ from .face_factors import FACTORS
 from .face_latent import FaceLatent
 from .faces import ATTRIBUTES
 from .files import whole
-from .fused import run
 from .semantic_field import FieldFunction, by_attribute, field_steps
 
 WEIGHTS = Path(__file__).parent / "weights" / "face-fields.safetensors"
@@ -33,14 +32,10 @@ class Directions:
 
 
 class SemanticFields(nn.ModuleDict, Directions):
-    """A published field for each attribute; the published mapping M is the identity here, where latents are flat.
+    """A published field for each attribute; the published mapping M is the identity here, where latents are flat."""
 
-    With ``compile``, torch.compile fuses ``steps``.
-    """
-
-    def __init__(self, layers: int = 8, hidden: int = 128, compile: bool = False) -> None:
+    def __init__(self, layers: int = 8, hidden: int = 128) -> None:
         super().__init__({attribute: FieldFunction(FACTORS, layers, hidden) for attribute in ATTRIBUTES})
-        self.compile_steps = compile
 
     def forward(self, latent: Tensor) -> Tensor:
         """``[5, B, 40]``: a step of each field from latents ``[B, 40]``."""
@@ -53,8 +48,8 @@ class SemanticFields(nn.ModuleDict, Directions):
     def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
         fields = list(self.values())
 
-        def along(place: int, *batch: Tensor) -> Tensor:
-            return run(field_steps, fields[place], *batch, compile=self.compile_steps, count=count)
+        def along(place: int, latent: Tensor, edit: Tensor, direction: Tensor) -> Tensor:
+            return field_steps(fields[place], latent, edit, direction, count)
 
         return by_attribute(along, attribute, latent, edit, direction)
 
@@ -83,14 +78,14 @@ def save_fields(fields: SemanticFields, path: Path) -> None:
         partial.chmod(0o644)  # safetensors writes for the owner alone
 
 
-def load_fields(path: Path = WEIGHTS, compile: bool = False) -> SemanticFields:
+def load_fields(path: Path = WEIGHTS) -> SemanticFields:
     """The shipped fields, or those of a file that ``save_fields`` wrote, frozen.
 
     Raises FileNotFoundError and ValueError where there is no such file, or none of these fields in it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no fields at {path}: make them by `retouch make-weights fields`")
-    fields = SemanticFields(compile=compile)
+    fields = SemanticFields()
     try:
         fields.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

@@ -11,7 +11,6 @@ from .face_layers import Canvas
 from .face_measures import MEASURES
 from .face_palette import Palette
 from .face_traits import Measures
-from .fused import run
 
 TOGETHER = 64 * 64**2  # pixels that a processor draws at a time: its cache holds no more
 EDGE = 1.8  # sharpness of an edge per pixel of the size: soft over about two pixels
@@ -21,15 +20,14 @@ class FaceRenderer(nn.Module):
     """Factors ``[B, 40]`` (see `face_factors.NAMES`; degrees beyond [0, 5] are cut) to faces ``[B, 3, size, size]``.
 
     A picture is a pile of flat colours, each with an alpha, painted from the back to the front: the scene, the eyes,
-    nose and mouth on the surface of the head, the hair, the glasses. With ``compile``, torch.compile fuses that. Raises
-    ValueError for factors of another shape.
+    nose and mouth on the surface of the head, the hair, the glasses. Raises ValueError for factors of another shape.
     """
 
     grid: Tensor  # [3, size * size]: column and row of the pixels in [-1, 1], and ones
 
-    def __init__(self, size: int = 64, compile: bool = False) -> None:
+    def __init__(self, size: int = 64) -> None:
         super().__init__()
-        self.size, self.compile_drawing = size, compile
+        self.size = size
         ticks = (torch.arange(size) + 0.5) / size * 2 - 1
         rows, columns = torch.meshgrid(ticks, ticks, indexing="ij")
         grid = torch.stack([columns, rows, torch.ones_like(rows)]).flatten(1)
@@ -40,12 +38,14 @@ class FaceRenderer(nn.Module):
     def forward(self, factors: Tensor) -> Tensor:
         if factors.ndim != 2 or factors.shape[1] != FACTORS:
             raise ValueError(f"factors of faces are [B, {FACTORS}], got {tuple(factors.shape)}")
-        together = max(1, TOGETHER // self.size**2) if factors.device.type == "cpu" else max(1, len(factors))
-        parts = factors.split(together)
-        return torch.cat([run(FaceRenderer.draw, self, part, compile=self.compile_drawing) for part in parts])
+        return torch.cat([self.draw(part) for part in self.parts(factors)])
+
+    def parts(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """``batch`` ``[B, ...]`` in as many parts as are best drawn one after the other."""
+        return batch.split(max(1, TOGETHER // self.size**2 if batch.device.type == "cpu" else len(batch)))
 
     def draw(self, factors: Tensor) -> Tensor:
-        """The faces all at once."""
+        """The faces of one part."""
         m = self.measures(factors)
         colours = self.palette(factors)
         x, y = self._pose(m)

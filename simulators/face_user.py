@@ -20,6 +20,8 @@ _REPLIES = (  # after each of SYSTEM_MODES: satisfied, impatient, with its subje
 _MODES = tuple(MODES.index(name) for replies in _REPLIES for name in replies)
 _KINDS = tuple(KINDS.index(name) for name in ("indefinite", "definite", "target"))
 _FIRST, _LAST = 1e6, 1e-6  # factors of gaps
+WISH_DRAWS = 1 + 2 * len(ATTRIBUTES)
+FAR = 2  # degrees, at least, between a face and the wish
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,21 @@ class User:
         """[B, 5], what is still missing; 0 within the tolerance."""
         gap = user.wish - labels
         return torch.where(gap.abs() <= self.tolerance, 0, gap)
+
+
+def draw_wish(labels: Tensor, changes: tuple[int, int], draw: Tensor) -> Tensor:
+    """[B, 5] float: ``labels`` with some attributes, their number between ``changes``, ``FAR`` or more degrees away.
+
+    ``draw`` is [B, WISH_DRAWS] in [0, 1).
+    """
+    least, most = changes
+    count = least + (draw[:, :1] * (most - least + 1)).long()
+    order, luck = draw[:, 1:].chunk(2, 1)
+    chosen = order.argsort(1).argsort(1) < count
+    below, above = (labels - FAR + 1).clamp_min(0), (DEGREES - FAR - labels).clamp_min(0)
+    other = (luck * (below + above)).long()
+    other = torch.where(other < below, other, other - below + labels + FAR)
+    return torch.where(chosen, other, labels).float()
 
 
 def _at(degrees: Tensor, attribute: Tensor) -> Tensor:

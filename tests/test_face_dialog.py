@@ -5,10 +5,11 @@ from functools import cache
 import pytest
 import torch
 
-from retouch.envs.face_dialog import FAR, HIDDEN, SHOWN, FaceDialog
+from retouch.envs.face_dialog import HIDDEN, SHOWN, FaceDialog
 from retouch.envs.random import LaneRandom
 from retouch.envs.vector import TorchVectorEnv
 from retouch.rewards.face import attribute_distance, latent_distance
+from retouch.simulators.face_user import FAR
 from retouch.simulators.faces import ATTRIBUTES
 from retouch.simulators.semantic_field import field_edit
 
