@@ -101,6 +101,13 @@ def compiled(function: Callable[P, R], wanted: bool = True) -> Callable[P, R]:
     return torch.compile(function, dynamic=True) if wanted else function
 
 
+def compiled_method(method: Callable[P, R]) -> Callable[P, R]:
+    """As ``compiled``, for one object alone: compiled anew for each, and forgotten with it."""
+    import torch
+
+    return torch.compile(method, dynamic=True)
+
+
 def require_compiler(device: torch.device) -> None:
     """Raise ValueError where torch.compile could not compile for ``device``."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")

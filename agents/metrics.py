@@ -9,5 +9,5 @@ from .rollout import Metrics
 def averages(steps: list[dict[str, Tensor]]) -> Metrics:
     """The mean of each metric over gradient steps, read off the device once."""
     names = list(steps[0])
-    table = torch.stack([torch.stack([step[name].detach().float() for name in names]) for step in steps])
+    table = torch.stack([step[name].detach().float() for step in steps for name in names]).view(len(steps), -1)
     return dict(zip(names, table.mean(0).tolist(), strict=True))

@@ -7,12 +7,14 @@ Left out, for no measured gain on our tasks: clipping of the value loss, and an 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 from torch.nn.functional import mse_loss
 
+from .. import backends
 from . import distributed
 from .advantages import Advantage, Generalized, Grouped
 from .average import Average
@@ -42,6 +44,7 @@ class PPOConfig(PolicyGradientConfig):
     regions: tuple[str, str, str] = ("", "", "")  # a mask seen, and the terms its inside and outside earn; see Regions
     normalize: bool = True  # advantages once more in every minibatch
     by_episode: bool = False  # minibatches hold whole lanes, in random order, not rows from everywhere
+    compile: bool = False  # torch.compile fuses the loss and its gradient: see PPO
     average: float = 0.0  # decay of the running average of the weights, which acts when not exploring; 0: none
 
     def __post_init__(self) -> None:
@@ -62,6 +65,10 @@ class PPO(PolicyGradient):
 
     With ``reference_coef`` it also has ``policy.reference(obs)``, a distribution, and their ``kl_divergence`` exists.
     With ``regions`` the distribution has ``log_prob_map``.
+
+    With ``compile`` the first update takes about a minute longer, and a gradient step of a small network half as long:
+    what it is made of is otherwise a hundred small operations. Results agree with those without to rounding. On a CPU
+    it needs a C++ compiler.
     """
 
     config: PPOConfig
@@ -74,6 +81,8 @@ class PPO(PolicyGradient):
         self.regions = Regions(*self.config.regions, self._grouped) if any(self.config.regions) else None
         self.advantage = advantage or self.regions or self._strategy()
         self.average = Average(self.learned, self.config.average)
+        if self.config.compile:
+            backends.require_compiler(self.learned[0].device)
         self.checkpointed = (*self.checkpointed, "schedule")
         if isinstance(self.advantage, Grouped | Regions) and self.config.history:
             self.checkpointed += ("advantage",)
@@ -102,7 +111,7 @@ class PPO(PolicyGradient):
 
     def update(self, rollout: Transition) -> Metrics:
         advantage, target = self.advantage(rollout, self.policy)
-        steps = self._descend(replace(rollout, next_obs={}), self._bounded(advantage), target)
+        steps = self._descend(replace(rollout, next_obs={}, terms={}), self._bounded(advantage), target)
         self.schedule.step()
         if target is None:
             return averages(steps)
@@ -119,7 +128,7 @@ class PPO(PolicyGradient):
                 self.optimizer.zero_grad()
                 for rows in together:
                     wanted = None if target is None else target[rows]
-                    loss, metrics = self._loss(rollout.take(rows), advantage[rows], wanted)
+                    loss, metrics = self._judge(rollout.take(rows), advantage[rows], wanted)
                     steps.append(metrics)
                     if config.target_kl and distributed.mean(metrics["kl"]) > config.target_kl:
                         return steps
@@ -135,6 +144,10 @@ class PPO(PolicyGradient):
             return rows[:, torch.randperm(rows.shape[1], device=rows.device)].T.flatten()
         return rows.flatten()[torch.randperm(rows.numel(), device=rows.device)]
 
+    @cached_property
+    def _judge(self) -> Callable[[Transition, Tensor, Tensor | None], tuple[Tensor, dict[str, Tensor]]]:
+        return backends.compiled_method(self._loss) if self.config.compile else self._loss
+
     def _loss(self, batch: Transition, advantage: Tensor, target: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Of ``N`` rows, whose ``advantage`` is ``[N]`` or, by region, ``[N, 2]``: the regions' losses are added."""
         config, shown = self.config, self._shown(batch)
@@ -147,7 +160,9 @@ class PPO(PolicyGradient):
             advantage = (advantage - average) / (deviation + 1e-8)
         policy_loss = -torch.min(ratio * advantage, clipped * advantage).sum() / len(batch)
         entropy = distribution.entropy().mean()
-        loss, metrics = policy_loss - config.entropy_coef * entropy, {}
+        loss, metrics = policy_loss, {}
+        if config.entropy_coef:
+            loss = loss - config.entropy_coef * entropy
         if target is not None:
             value_loss = mse_loss(value, target)
             loss, metrics["value_loss"] = loss + config.value_coef * value_loss, value_loss.detach()
@@ -156,12 +171,13 @@ class PPO(PolicyGradient):
                 raise ValueError("PPOConfig.reference_coef needs a policy that has a reference")
             drift = kl_divergence(distribution, self.reference(shown)).mean()
             loss, metrics["reference_kl"] = loss + config.reference_coef * drift, drift.detach()
-        return loss, metrics | {
-            "policy_loss": policy_loss.detach(),
-            "entropy": entropy.detach(),
-            "kl": (ratio - 1 - log_ratio).detach().sum() / len(batch),  # Schulman's k3 estimator
-            "clip_fraction": (ratio != clipped).float().mean(),
-        }
+        with torch.no_grad():
+            return loss, metrics | {
+                "policy_loss": policy_loss.detach(),
+                "entropy": entropy.detach(),
+                "kl": (ratio - 1 - log_ratio).sum() / len(batch),  # Schulman's k3 estimator
+                "clip_fraction": (ratio != clipped).float().mean(),
+            }
 
     def _log_ratio(self, distribution: Distribution, batch: Transition) -> Tensor:
         """Of doing again what was done: ``[N]``, or ``[N, 2]`` by region."""

@@ -49,9 +49,14 @@ class Transition:
         return self.map(lambda x: x.flatten(0, 1))
 
     def take(self, rows: Tensor) -> "Transition":
-        """Those ``rows`` ``[N]`` of what ``flatten`` gives, without flattening it all."""
-        lanes = self.reward.shape[1]
-        return self[rows // lanes, rows % lanes]
+        """Those ``rows`` ``[N]`` of what ``flatten`` gives, without flattening what ``stack`` has not copied."""
+        lane = rows % self.reward.shape[1]
+
+        def pick(x: Tensor) -> Tensor:  # index_select moves rows whole, indexing number by number
+            same = x.stride(0) == 0  # in all steps
+            return x[0].index_select(0, lane) if same else x.flatten(0, 1).index_select(0, rows)
+
+        return self.map(pick)
 
     @classmethod
     def stack(cls, steps: list["Transition"]) -> "Transition":

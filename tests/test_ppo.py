@@ -2,6 +2,7 @@
 
 import sys
 from copy import deepcopy
+from functools import partial
 from itertools import islice
 from types import ModuleType, SimpleNamespace
 
@@ -226,3 +227,22 @@ def test_a_window_beyond_the_rollout_is_refused():
     agent, paths = played(window=(9, 12))
     with pytest.raises(ValueError, match=r"window \(9, 12\) begins beyond the rollout of 5 steps"):
         agent.update(next(paths))
+
+
+def test_a_compiled_loss_is_the_loss(monkeypatch):
+    """Traced as for the compiler, which is left out, with minibatches of two sizes."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+    def learned(**config):
+        agent, paths = played(minibatch=32, **config)
+        for rollout in islice(paths, 2):
+            metrics = agent.update(rollout)
+        return metrics, torch.cat([p.flatten() for p in agent.policy.parameters()])
+
+    torch.testing.assert_close(learned(compile=True), learned(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_compiler_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match="needs a C\\+\\+ compiler, and there is no no-such-compiler"):
+        played(compile=True)

@@ -84,7 +84,7 @@ class Encoder(nn.Module):
     def forward(self, obs: Obs) -> Tensor:
         parts = [obs[key].float().view(len(obs[key]), -1) * self.scales[key] for key in self.vectors]
         if self.images:
-            parts.append(self.convolutions(torch.cat([as_unit(obs[key]) for key in self.images], 1)))
+            parts.append(self.convolutions(stacked([obs[key] for key in self.images])))
         return torch.cat(parts, 1)
 
 
@@ -152,9 +152,20 @@ def is_image(space: Space) -> bool:
     return isinstance(space, Box) and space.dtype == "uint8" and len(space.shape) == 3
 
 
+def stacked(images: list[Tensor]) -> Tensor:
+    """``[B, C, H, W]`` float in [0, 1] of images as ``as_unit`` takes them, their channels one after the other.
+
+    In memory a pixel's channels lie side by side, which convolutions on a CPU are half as long with; while they are
+    bytes they are moved at a quarter of the cost.
+    """
+    if any(image.dtype != torch.uint8 for image in images):
+        images = [as_unit(image) for image in images]
+    return as_unit(torch.cat(images, 1).contiguous(memory_format=torch.channels_last))
+
+
 def as_unit(image: Tensor) -> Tensor:
     """uint8 in {0, ..., 255} as float in [0, 1]; a float stays as it is."""
-    return image.float() / 255 if image.dtype == torch.uint8 else image
+    return image.float().div_(255) if image.dtype == torch.uint8 else image
 
 
 def scale(key: str, space: Space) -> float:
