@@ -13,10 +13,13 @@ PROCESSES = 96  # at most, of an AsyncVectorEnv
 
 
 def gymnasiums(task: Task, num_envs: int) -> dict[str, VectorEnv]:
-    """Its vector environments over single ones of ``task``; no processes on an accelerator, nor too many."""
+    """Its vector environments over single ones of ``task``.
+
+    Processes neither on an accelerator, nor too many, nor where each would compile for itself.
+    """
     makers = [partial(single_env, task)] * num_envs
     sides: dict[str, VectorEnv] = {"sync": SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)}
-    if task.device.type == "cpu" and num_envs <= PROCESSES:
+    if task.device.type == "cpu" and num_envs <= PROCESSES and not task.compile:
         sides["async"] = AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
     return sides
 

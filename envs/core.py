@@ -41,6 +41,7 @@ class Task(Generic[State]):
     units_per_step: int = 1  # ... and how much of it
     curves: bool = True  # whether metrics say more when they are taken on the way too, not at an episode's end alone
     render_fps: int = 10
+    compile: bool = False  # whether torch.compile fuses some of it, which every process does anew
 
     def initial(self, rng: LaneRandom, options: Options) -> State:
         """The first state of one new episode a lane of ``rng``."""

@@ -108,6 +108,7 @@ class FaceDialog(Task[FaceState]):
         for name in show:
             one_of("show", name, (*SHOWN, *HIDDEN))
         self.device = torch.device(device)
+        self.compile = compile
         self.world = make_faces(world, size, entanglement, base, plus, device, compile)
         self.scores = FaceScores(self.world, judge, reward_weights(reward, REWARDS), pictures)
         self.sentences, self.feedback = Sentences(device), Feedback(device)

@@ -102,6 +102,7 @@ class StrokePaint(Task[PaintState]):
         self.targets = make_targets(targets, size=size, split=split, seed=seed, device=self.device, guided=guided)
         self.sources = self.targets.names
         self.renderer = make_renderer(renderer, size=size, device=device, compile=compile)
+        self.compile = compile
         self.as_bytes, self.l2_gain = compiled(as_bytes, compile), compiled(l2_gain_in_bytes, compile)
         self.size, self.steps, self.strokes, self.bilevel = size, steps, strokes, bilevel
         self.horizon, self.units_per_step = steps, strokes
