@@ -101,7 +101,7 @@ class Convolutions(nn.Module):
         widths = [sum(shape[0] for shape in shapes), *(min(16 * 2**i, 64) for i in range(halvings))]
         layers: list[nn.Module] = []
         for wide, wider in pairwise(widths):
-            layers += [nn.Conv2d(wide, wider, 3, 2, 1), nn.ReLU()]
+            layers += [nn.Conv2d(wide, wider, 3, 2, 1), nn.ReLU(inplace=True)]
         left = math.ceil(height / 2**halvings) * math.ceil(width / 2**halvings)
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * left, features), nn.ReLU())
         self.features = features
