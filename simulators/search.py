@@ -109,7 +109,8 @@ class Index:
         best_items = torch.full_like(best, -1, dtype=torch.long)
         for first, last in self._chunks(len(query)):
             halves = _shut_out(self._halves(query, first, last, self._short), excluded, first)
-            bound = halves.topk(min(k, last - first), largest=False).values[:, -1:] + doubt
+            worst = halves.amin(1) if k == 1 else halves.topk(min(k, last - first), largest=False).values[:, -1]
+            bound = worst[:, None] + doubt
             rows, items = (halves <= bound.clamp(max=FINITE)).nonzero(as_tuple=True)
             distances, places = self._between(query, rows, items + first), _places(rows, len(query))
             width = int(places.max()) + 1 if len(places) else 0
