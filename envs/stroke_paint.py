@@ -103,7 +103,6 @@ class StrokePaint(Task[PaintState]):
         self.sources = self.targets.names
         self.renderer = make_renderer(renderer, size=size, device=device, compile=compile)
         self.compile = compile
-        self.as_bytes, self.l2_gain = compiled(as_bytes, compile), compiled(l2_gain_in_bytes, compile)
         self.size, self.steps, self.strokes, self.bilevel = size, steps, strokes, bilevel
         self.horizon, self.units_per_step = steps, strokes
         self.model_calls = ((self.renderer, "paint"),)
@@ -125,7 +124,7 @@ class StrokePaint(Task[PaintState]):
         return self._begin(as_unit(canvas).expand(scene.image.shape), scene, torch.zeros_like(drawn))
 
     def observe(self, state: PaintState) -> Obs:
-        canvas = self.as_bytes(state.canvas)
+        canvas = compiled(as_bytes, self.compile)(state.canvas)
         guides = {name: getattr(state, name) for name in self.guidance}
         return {"canvas": canvas, "target": state.target, "step": state.step} | guides
 
@@ -196,7 +195,7 @@ class StrokePaint(Task[PaintState]):
 
     def _gain(self, name: str, before: Tensor, after: Tensor, state: PaintState) -> Tensor:
         if name == "l2":
-            return self.l2_gain(before, after, state.target, state.start[:, 0])
+            return compiled(l2_gain_in_bytes, self.compile)(before, after, state.target, state.start[:, 0])
         target, mask, window = as_unit(state.target), state.mask, state.window
         match name:
             case "wgan":

@@ -1,5 +1,6 @@
 """The semantic fields of the embedded faces: for each attribute, where a latent goes to have more of it."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch
@@ -19,12 +20,12 @@ SAMPLES = 8000  # faces to which straight lines are fitted
 STEP = 0.3  # of a degree: what a step adds on average
 
 
-class Directions:
+class Directions(ABC):
     """Where latents ``[B, 40]`` go for more (``direction`` ``[B]`` 1) or less (-1) of ``attribute`` ``[B]`` int64."""
 
+    @abstractmethod
     def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
         """``[B, count, 40]``: the edits that the next steps lead to, from where ``edit`` ``[B, 40]`` has led."""
-        raise NotImplementedError
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
         """``[B, 40]``, a single step."""

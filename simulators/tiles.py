@@ -1,6 +1,6 @@
 """Tiles of an image that strokes touch, and painting them in order in one buffer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ class Composite(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, tiles, alpha, colour, at, rounds):  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, tiles: Tensor, alpha: Tensor, colour: Tensor, at: Tensor, rounds: list[int]) -> Tensor:
         saved, learning = [], any(ctx.needs_input_grad)
         for a, c, where in zip(alpha.split(rounds), colour.split(rounds), at.split(rounds), strict=True):
             under = tiles.index_select(0, where)
@@ -66,7 +66,7 @@ class Composite(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         alpha, colour, at, *under = ctx.saved_tensors
         rounds, grad = [len(tiles) for tiles in under], grad.clone(memory_format=torch.contiguous_format)
         grad_alpha, grad_colour = torch.empty_like(alpha), torch.empty_like(colour)

@@ -10,6 +10,7 @@ import torch
 
 import retouch
 from retouch import backends
+from retouch.benchmarks import learners
 from retouch.benchmarks.random_pipeline import SCHEDULE, letters
 from retouch.envs.image_edit import ImageEdit
 from retouch.simulators.editors import embedded_editor, save_editor
@@ -30,6 +31,15 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def guests_leave():
+    """Agents that a test makes known are unknown to the next."""
+    known = dict(learners.AGENTS)
+    yield
+    learners.AGENTS.clear()
+    learners.AGENTS.update(known)
 
 
 @pytest.fixture(params=sorted(retouch.TASKS))

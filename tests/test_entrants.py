@@ -6,22 +6,14 @@ import sys
 import pytest
 import torch
 
-from retouch.benchmarks import learners
 from retouch.benchmarks.entrants import perform
 from retouch.benchmarks.guests import Guest, config_of, enrol, learns
 from retouch.benchmarks.suites import Job
 
+pytestmark = pytest.mark.usefixtures("guests_leave")
+
 PAINT = {"env.size": 32, "env.steps": 3, "env.strokes": 2, "env.targets": "embedded:16"}
 SHORT = {"num_envs": 2, "eval_episodes": 2}
-
-
-@pytest.fixture(autouse=True)
-def guests_leave():
-    """Agents that a test makes known are unknown to the next."""
-    known = dict(learners.AGENTS)
-    yield
-    learners.AGENTS.clear()
-    learners.AGENTS.update(known)
 
 
 MINE = '''

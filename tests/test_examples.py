@@ -14,23 +14,15 @@ from gymnasium.spaces import Box
 from gymnasium.utils.env_checker import check_env
 
 from retouch.agents.rollout import evaluate, rollouts
-from retouch.benchmarks import learners
 from retouch.benchmarks.entrants import check, perform
 from retouch.benchmarks.probes import choose_by_sign
 from retouch.benchmarks.suites import Job
 from retouch.envs.vector import TorchVectorEnv
 
+pytestmark = pytest.mark.usefixtures("guests_leave")
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-
-
-@pytest.fixture(autouse=True)
-def guests_leave():
-    """Agents that a test makes known are unknown to the next."""
-    known = dict(learners.AGENTS)
-    yield
-    learners.AGENTS.clear()
-    learners.AGENTS.update(known)
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 """What StrokePaint alone promises."""
 
+import pickle
+from functools import partial
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
+from retouch import backends
 from retouch.envs.core import as_unit
 from retouch.envs.random import LaneRandom
 from retouch.envs.stroke_paint import StrokePaint
@@ -178,3 +182,16 @@ def test_reset_refuses_what_it_cannot_paint(options, words):
 def test_bad_arguments_are_refused_by_name(kwargs, words):
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         small(**kwargs)
+
+
+def test_compiled_it_steps_as_plain_and_survives_a_pickle(monkeypatch):
+    """Traced as for the compiler, which is left out."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    backends.compiled.cache_clear()
+    strokes, after = torch.rand(2, 3 * 13), []
+    for task in (small(), pickle.loads(pickle.dumps(small(compile=True)))):
+        state = begin(task, lanes=2)
+        state, terms = task.step(state, strokes, None)
+        after.append((task.observe(state)["canvas"].float(), *terms.values()))
+    backends.compiled.cache_clear()
+    torch.testing.assert_close(after[1], after[0])
