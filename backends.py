@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +99,24 @@ def compiled(function: Callable[P, R], wanted: bool = True) -> Callable[P, R]:
     import torch
 
     return torch.compile(function, dynamic=True) if wanted else function
+
+
+def fused(wanted: bool, function: Callable[..., Tensor], *given: Any) -> Tensor:
+    """``function(*given)``, in which tensors are ``[B, ...]``: where it is ``wanted``, by ``compiled``.
+
+    All B and all modules of a kind share one compilation. It has no gradient, which would take minutes more to compile:
+    whoever asks for one gets the plain function's.
+    """
+    import torch
+
+    tensors = [part for part in given if isinstance(part, torch.Tensor)]
+    if not wanted or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
+        return function(*given)
+    lanes = len(tensors[0])
+    # one lane would be compiled for apart, and a view by what it is a view of
+    own = {id(tensor): torch.cat([tensor, tensor]) if lanes == 1 else tensor.clone() for tensor in tensors}
+    with torch.no_grad():
+        return compiled(function)(*(own.get(id(part), part) for part in given))[:lanes]
 
 
 def compiled_method(method: Callable[P, R]) -> Callable[P, R]:

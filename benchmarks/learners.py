@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict
 from torch import Tensor, nn
 
 from ..agents.ddpg import DDPG, DDPGConfig
@@ -31,6 +31,7 @@ class PolicyConfig:
     network: Literal["standard", "resnet", "denoiser", "tracker"] = "standard"
     widths: tuple[int, ...] = (64, 64)  # of the hidden layers of a standard network that is stochastic
     log_std: float = 0.0  # of a Gaussian policy, to begin with
+    sees: tuple[str, ...] = ()  # the observations that a standard stochastic network looks at; none named: all
     rank: int = 4  # of a denoiser's adapter (LoRA)
     alpha: float = 0.0  # the adapter's weight is alpha / rank; 0: as rank
     full: bool = False  # the whole denoiser learns, not an adapter alone
@@ -95,7 +96,9 @@ def stochastic(task: Task, policy: PolicyConfig) -> nn.Module:
         return denoisers.policy(task, policy.rank, policy.alpha, policy.full, policy.cfg)
     if policy.network == "tracker":
         return tracker(task, policy)
-    return StandardPolicy(task.observation_space, task.action_space, policy.widths, policy.log_std).to(task.device)
+    spaces = task.observation_space.spaces
+    seen = Dict({key: spaces[key] for key in policy.sees or spaces})
+    return StandardPolicy(seen, task.action_space, policy.widths, policy.log_std).to(task.device)
 
 
 def tracker(task: Task, policy: PolicyConfig) -> TrackerPolicy:

@@ -36,6 +36,9 @@ def check(name: str, task: Task, policy: PolicyConfig) -> None:
     lacks = {"denoiser": denoisers.lacks, "tracker": retrieval_agents.untracked}.get(policy.network, anything)
     if lacking := lacks(task):
         raise ValueError(f"policy.network={policy.network} cannot play this task: {lacking}")
+    for seen in policy.sees:
+        if seen not in task.observation_space.spaces:
+            raise ValueError(f"policy.sees {seen!r}, no observation; {hint(seen, list(task.observation_space))}")
 
 
 def agents(task: Task) -> list[str]:

@@ -64,10 +64,10 @@ class FaceDialog(Task[FaceState]):
     what pictures show, "exact" (embedded world) or "predictor"; ``listener``, "shipped" or the folder of a published
     language encoder; ``user``, a kind or {argument: value} of ``simulators.face_user.User``; ``trials``, steps of the
     field without effect before it gives up; ``pictures``, whether metrics look at the faces of all rounds; ``split``,
-    "train" or "test" people; ``compile`` (embedded world), whether torch.compile fuses the drawing of faces: that takes
-    a minute or two the first time, a quarter of that in every process after it, and on a CPU a C++ compiler; pictures
-    of a batch are then those of single environments to 1e-5, no longer bit for bit. ``reset(options={"latent": [D],
-    "wish": [5]})`` asks for a face, a wish, or both.
+    "train" or "test" people; ``compile`` (embedded world), whether torch.compile fuses the drawing of faces and the
+    walks along the field: that takes a minute or two the first time, a quarter of that in every process after it, and
+    on a CPU a C++ compiler; pictures of a batch are then those of single environments to 1e-5, no longer bit for bit.
+    ``reset(options={"latent": [D], "wish": [5]})`` asks for a face, a wish, or both.
 
     Reference: Jiang et al., Talk-to-Edit: Fine-Grained Facial Editing via Dialog, ICCV 2021 (arXiv:2109.04425), and
     its extension by REINFORCE (github.com/JoshuaWu1997/Talk-to-Edit-REINFORCE).

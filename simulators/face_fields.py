@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..backends import fused
 from .face_factors import FACTORS
 from .face_latent import FaceLatent
 from .faces import ATTRIBUTES
@@ -33,10 +34,14 @@ class Directions(ABC):
 
 
 class SemanticFields(nn.ModuleDict, Directions):
-    """A published field for each attribute; the published mapping M is the identity here, where latents are flat."""
+    """A published field for each attribute; the published mapping M is the identity here, where latents are flat.
 
-    def __init__(self, layers: int = 8, hidden: int = 128) -> None:
+    With `compile` torch.compile fuses the steps, as `backends.fused` does.
+    """
+
+    def __init__(self, layers: int = 8, hidden: int = 128, compile: bool = False) -> None:
         super().__init__({attribute: FieldFunction(FACTORS, layers, hidden) for attribute in ATTRIBUTES})
+        self.fuses = compile
 
     def forward(self, latent: Tensor) -> Tensor:
         """``[5, B, 40]``: a step of each field from latents ``[B, 40]``."""
@@ -49,8 +54,8 @@ class SemanticFields(nn.ModuleDict, Directions):
     def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
         fields = list(self.values())
 
-        def along(place: int, latent: Tensor, edit: Tensor, direction: Tensor) -> Tensor:
-            return field_steps(fields[place], latent, edit, direction, count)
+        def along(place: int, *walk: Tensor) -> Tensor:
+            return fused(self.fuses, field_steps, fields[place], *walk, count)
 
         return by_attribute(along, attribute, latent, edit, direction)
 
@@ -79,14 +84,14 @@ def save_fields(fields: SemanticFields, path: Path) -> None:
         partial.chmod(0o644)  # safetensors writes for the owner alone
 
 
-def load_fields(path: Path = WEIGHTS) -> SemanticFields:
-    """The shipped fields, or those of a file that ``save_fields`` wrote, frozen.
+def load_fields(path: Path = WEIGHTS, compile: bool = False) -> SemanticFields:
+    """The shipped fields, or those of a file that ``save_fields`` wrote, frozen; ``compile`` as ``SemanticFields``.
 
     Raises FileNotFoundError and ValueError where there is no such file, or none of these fields in it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no fields at {path}: make them by `retouch make-weights fields`")
-    fields = SemanticFields()
+    fields = SemanticFields(compile=compile)
     try:
         fields.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..backends import compiled, require_compiler
+from ..backends import fused, require_compiler
 from .face_factors import FACTORS
 from .face_fields import ENTANGLEMENT, StraightLines, load_fields
 from .face_latent import FaceLatent, shown
@@ -18,8 +18,9 @@ class EmbeddedFaces:
 
     `entanglement` is how far the latent's axes are turned about (0: every factor is a straight line); `base` is what
     a step of an edit follows: the trained semantic `field`, or the straight `line` of a regression. `judge` and
-    `embed` look at pictures alone, through small networks. With `compile` torch.compile fuses the drawing, where nobody
-    asks for its gradient: pictures are the same to rounding. Raises ValueError where it finds no compiler.
+    `embed` look at pictures alone, through small networks. With `compile` torch.compile fuses the drawing, the factors
+    and the steps of the field, where nobody asks for a gradient: the same to rounding. Raises ValueError where it finds
+    no compiler.
     """
 
     noise_size = FACTORS
@@ -45,7 +46,7 @@ class EmbeddedFaces:
         self.size, self.compile = size, compile
         latent = FaceLatent(entanglement)
         self.latent = latent.to(device)
-        self.base = (load_fields() if base == "field" else StraightLines(latent)).to(device)
+        self.base = (load_fields(compile=compile) if base == "field" else StraightLines(latent)).to(device)
         self.renderer = FaceRenderer(size).to(device)
         self.networks, self.others = (load_face_networks(name, device=device) for name in ("world", "evaluation"))
 
@@ -59,9 +60,8 @@ class EmbeddedFaces:
         return latent + edit
 
     def synthesize(self, latent: Tensor) -> Tensor:
-        quick = self.compile and not (latent.requires_grad and torch.is_grad_enabled())
-        drawn = quick_portrait if quick else portrait
-        return torch.cat([drawn(self.latent, self.renderer, part) for part in self.renderer.parts(latent)])
+        parts = self.renderer.parts(latent)
+        return torch.cat([fused(self.compile, portrait, self.latent, self.renderer, part) for part in parts])
 
     def step(self, latent: Tensor, attribute: Tensor, direction: Tensor) -> Tensor:
         return self.base.step(latent, attribute, direction)
@@ -82,7 +82,7 @@ class EmbeddedFaces:
         return shown(self.factors(latent))
 
     def factors(self, latent: Tensor) -> Tensor:
-        return self.latent.factors(latent)
+        return fused(self.compile, FaceLatent.factors, self.latent, latent)
 
     def reach(self, latent: Tensor, degrees: Tensor) -> Tensor:
         return self.latent.reach(latent, degrees)
@@ -92,10 +92,3 @@ def portrait(latents: FaceLatent, renderer: FaceRenderer, latent: Tensor) -> Ten
     """The pictures ``[B, 3, size, size]`` of ``latent`` ``[B, 40]``."""
     return renderer.draw(latents.factors(latent))
 
-
-@torch.no_grad()  # gradients would take minutes to compile
-def quick_portrait(latents: FaceLatent, renderer: FaceRenderer, latent: Tensor) -> Tensor:
-    """The same by torch.compile, once for all worlds of a size, whatever B is."""
-    # one lane would be compiled for apart, and a view by what it is a view of
-    own = torch.cat([latent, latent]) if len(latent) == 1 else latent.clone()
-    return compiled(portrait)(latents, renderer, own)[: len(latent)]

@@ -51,6 +51,14 @@ def test_by_noise_the_policy_is_a_copy(model):
     assert not has_adapter(training.env.task.editor) and has_adapter(training.agent.policy.denoiser)
 
 
+def test_a_small_network_sees_the_observations_that_are_named(model):
+    training = Training.begin(planned(model, "env.control=guidance", "policy.sees=t", "policy.log_std=-1.5"))
+    policy, obs = training.agent.policy, training.env.task.observation_space.spaces
+    assert policy.encoder.features == 1 and len(obs) > 1
+    acts = policy({"t": torch.tensor([1, 2, 2])})[0].mean
+    assert acts.shape == (3, 2) and torch.equal(acts[1], acts[2]) and not torch.equal(acts[0], acts[1])
+
+
 def test_by_guidance_a_small_network_is_the_policy(model):
     plan = planned(model, "env.control=guidance")
     assert (plan.policy.network, plan.learner.advantage, plan.learner.gamma) == ("standard", "generalized", 1.0)

@@ -1,31 +1,34 @@
-"""The drawing of faces by torch.compile. What is compiled here is traced only: to write the C++ takes a minute."""
+"""Faces drawn and walked by torch.compile. What is compiled here is traced only: to write the C++ takes a minute."""
 
 import copy
+import functools
 import pickle
 
 import gymnasium as gym
 import pytest
 import torch
 
+from retouch import backends
 from retouch.benchmarks.recipes import environment
 from retouch.envs.face_dialog import FaceDialog
-from retouch.simulators import face_world
-from retouch.simulators.face_world import EmbeddedFaces, portrait
+from retouch.simulators.face_world import EmbeddedFaces
 from retouch.simulators.face_worlds import make_faces
 
 
 @pytest.fixture
 def traced(monkeypatch):
-    """The graphs that were compiled for the drawing."""
-    graphs = []
+    """The names of what was compiled for the faces, once for each time."""
+    names = []
 
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
+    def plainly(function):
+        def backend(graph, inputs):
+            names.append(function.__name__)
+            return graph.forward
 
-    drawn = torch.compile(portrait, dynamic=True, backend=backend)
-    monkeypatch.setattr(face_world, "compiled", {portrait: drawn}.get)
-    return graphs
+        return torch.compile(function, dynamic=True, backend=backend)
+
+    monkeypatch.setattr(backends, "compiled", functools.cache(plainly))
+    return names
 
 
 @pytest.mark.slow
@@ -38,14 +41,27 @@ def test_all_worlds_and_batches_share_one_compilation_and_draw_as_plain_ones(tra
             picture = one.synthesize(latent[:lanes])
             assert picture.shape == (lanes, 3, 32, 32)
             torch.testing.assert_close(picture, plain.synthesize(latent[:lanes]), atol=1e-5, rtol=0)
-    assert len(traced) == 1
+    assert traced == ["portrait"]
 
     wished = latent[:2].clone().requires_grad_()
     world.synthesize(wished).sum().backward()
     assert wished.grad.any(1).all()
     with torch.no_grad():
         world.synthesize(wished)
-    assert len(traced) == 1
+    assert traced == ["portrait"]
+
+
+def test_all_worlds_batches_and_fields_share_one_compilation_and_walk_as_plain_ones(traced):
+    plain, worlds = EmbeddedFaces(32), [EmbeddedFaces(32, compile=True) for _ in range(3)]
+    latent = torch.randn(32, 40, generator=torch.Generator().manual_seed(0))
+    attribute, direction = torch.arange(32) % 5, torch.ones(32)
+    edit = torch.zeros_like(latent)
+    for world in worlds:
+        for lanes in (32, 1, 7):
+            torch.testing.assert_close(world.factors(latent[:lanes]), plain.factors(latent[:lanes]))
+            walk = [part[:lanes] for part in (latent, edit, attribute, direction)]
+            torch.testing.assert_close(world.steps(*walk, 3), plain.steps(*walk, 3))
+    assert sorted(traced) == ["factors", "field_steps"]
 
 
 def test_a_missing_compiler_is_named(monkeypatch):

@@ -202,6 +202,7 @@ def test_a_run_stopped_before_its_first_checkpoint_begins_anew(tmp_path):
         ("ppo", ["agent.lr=-1"], "lr must be above zero"),
         ("ppo", ["env.reward=l3"], "no 'l3' here"),
         ("ppo", ["policy.network=vgg"], "'denoiser' or 'tracker', got 'vgg'"),
+        ("ppo", ["policy.sees=target,canvass"], "policy.sees 'canvass', no observation; did you mean canvas\\?"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_written(agent, given, complaint):
