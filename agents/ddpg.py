@@ -170,6 +170,8 @@ class DDPG(Agent):
         if self.model is None:
             return self._call(self.critic, batch.obs, action)
         next_obs, reward = self.model(batch.obs, action)
+        if not self.config.gamma:
+            return reward
         return td_target(reward, self._call(self.targets["critic"], next_obs), batch.terminated, self.config.gamma)
 
     def _call(self, network: nn.Module, *inputs: Obs | Tensor) -> Tensor:

@@ -116,6 +116,16 @@ def test_a_steps_worth_by_hand_with_a_model():
     torch.testing.assert_close(worth[5], reward[5])
 
 
+def test_where_nothing_later_counts_no_critic_is_asked():
+    model = Model()
+    learner, rows = agent(model, gamma=0.0), batch().flatten()
+    with torch.no_grad():
+        for parameter in learner.targets["critic"].parameters():
+            parameter.fill_(torch.nan)
+    action = learner.actor(rows.obs)
+    torch.testing.assert_close(learner._worth(rows, action), model(rows.obs, action)[1])
+
+
 def test_the_critic_learns_the_worth_that_the_actor_climbs():
     learner = drifted(agent(Model(), gamma=0.5, critic_lr=0.05, actor_lr=1e-9, tau=0.0, updates=300))
     rows = batch()
