@@ -95,9 +95,10 @@ def retouch(
 def calm_threads() -> None:
     """To be called before torch is imported: its threads would wait by spinning, 50 times slower on shared cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(min(cores, THREADS)))
     calm = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}
-    for name, value in (calm | {"OMP_NUM_THREADS": str(min(cores, THREADS))}).items():
-        os.environ.setdefault(name, value)
+    if not calm.keys() & os.environ.keys():
+        os.environ.update(calm)
 
 
 @app.command()

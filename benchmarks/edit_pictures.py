@@ -19,8 +19,15 @@ from .edit_tables import NAMES
 from .evaluate import episodes_of, film
 from .pictures import Picture
 
-COLOURS = {"half": "#0072B2", "shipped": "#56B4E9", "attention": "#D55E00", "clip": "#E69F00", "both": "#CC79A7"}
-MARKERS = {"half": "o", "shipped": "s", "attention": "^", "clip": "v", "both": "D"}  # colours: Okabe and Ito, 2008
+COLOURS = {
+    "half": "#0072B2",
+    "shipped": "#56B4E9",
+    "guided": "#009E73",
+    "attention": "#D55E00",
+    "clip": "#E69F00",
+    "both": "#CC79A7",
+}  # Okabe and Ito, 2008
+MARKERS = {"half": "o", "shipped": "s", "guided": "P", "attention": "^", "clip": "v", "both": "D"}
 CHANGED, UNCHANGED = 4, 2  # problems of a grid
 
 

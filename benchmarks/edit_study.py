@@ -1,12 +1,13 @@
 """What reinforcement learning does to an editor, on the embedded world with its exact checker.
 
-    python -m retouch.benchmarks.edit_study [improve|ablation|report] --seeds 3 --updates 200 --out runs/edit-study
+    python -m retouch.benchmarks.edit_study [improve|guidance|ablation|report] --seeds 3 --updates 200 --out FOLDER
 
 ``improve``: PPO with LoRA, from a half-trained editor for the exact reward, and from the shipped one for the distance
-from what was asked. ``ablation``: the rewards of InstructRL4Pix (Li et al., 2024, arXiv:2406.09973, Table 2), each
-alone and both, beside the exact one, all from the half-trained editor. ``report`` shows what there is. Every arm is
-trained from several seeds (it goes on where it was stopped) and measured on the same held-out problems; tables, JSON
-and pictures are written into ``--out``.
+from what was asked. ``guidance``: PPO on how strongly each of four steps of the shipped one, which stays as it is,
+listens to the text and to the source, for the checker's margin. ``ablation``: the rewards of InstructRL4Pix (Li et al.,
+2024, arXiv:2406.09973, Table 2), each alone and both, beside the exact one, all from the half-trained editor.
+``report`` shows what there is. Every arm is trained from several seeds (it goes on where it was stopped) and measured
+on the same held-out problems; tables, JSON and pictures are written into ``--out``.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import math
 import multiprocessing
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -55,11 +56,18 @@ THRESHOLD = "env.threshold=0.04"  # of distances from the source: the half-train
 ARMS = {
     "half": (HALF, EXACT),
     "shipped": (SHIPPED, CLOSE, "agent.lr=3e-3"),
+    "guided": (
+        *(SHIPPED, "env.control=guidance", "env.steps=4", 'env.reward={"margin": 1.0}'),
+        *("policy.sees=t", "policy.log_std=-1.5"),  # one guidance a step, whatever the picture: eight numbers to find
+        *("agent.advantage=grouped", "agent.group=source,instruction", "agent.normalize=false", "agent.window=0,4"),
+        *("agent.epochs=2", "agent.minibatch=64", "agent.clip=0.2", "agent.lr=5e-3"),
+    ),
     "attention": (HALF, 'env.reward={"attention": 1.0}'),
     "clip": (HALF, 'env.reward={"clipped_mae": -1.0}', THRESHOLD),
     "both": (HALF, 'env.reward={"attention": 1.0, "clipped_mae": -1.0}', THRESHOLD),
 }
-STUDIES = {"improve": ("half", "shipped"), "ablation": ("attention", "clip", "both", "half")}
+STUDIES = {"improve": ("half", "shipped"), "guidance": ("guided",), "ablation": ("attention", "clip", "both", "half")}
+IMPROVED = (*STUDIES["improve"], *STUDIES["guidance"])
 BEFORE = ("reference", "untrained", "copy")  # sampled noisily; without noise, as trained ones are; the input returned
 FIRST = 10_000  # seed of the first held-out problem
 
@@ -99,7 +107,8 @@ class Study:
         self._keep(folder / "measured.json", partial(self._after, plan, folder, arm))
 
     def _before(self, plan: Plan, name: str) -> dict:
-        task = held_out(plan)
+        copying = {"control": "latent"} if name == "copy" else {}  # the input is returned as a latent
+        task = held_out(replace(plan, env=plan.env | copying))
         return measured(task, untrained(plan, task, name), self.problems) | self._logged(plan, name)
 
     def _logged(self, plan: Plan, name: str) -> dict:
@@ -160,12 +169,12 @@ def known_scores(out: Path) -> dict[str, dict[str, Scores]]:
 def report(out: Path) -> None:
     """Print the tables of what is measured, and write them and the pictures into ``out``."""
     console, found = Console(width=200), known_scores(out)
-    improved = improve_rows({arm: found[arm] for arm in STUDIES["improve"] if arm in found})
+    improved = improve_rows({arm: found[arm] for arm in IMPROVED if arm in found})
     ablated: Mapping[str, Scores] = {arm: found[arm]["after"] for arm in STUDIES["ablation"] if arm in found}
     if improved:
         console.print(improve_table(improved))
         write_text(out / "improve.json", json.dumps(improved, indent=1) + "\n")
-    if ablated.keys() - set(STUDIES["improve"]):
+    if ablated.keys() - set(IMPROVED):
         start = {name: next(found[arm][name] for arm in ablated) for name in BEFORE}
         rows = ablation_rows({**start, **ablated})
         console.print(ablation_table(rows))
@@ -199,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", nargs="?", choices=[*STUDIES, "report"], default="improve")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=200, help="rollouts of 64 edits, with a pass over each")
+    parser.add_argument("--updates", type=int, default=200, help="rollouts of 64 edits")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="some of the study's alone")
     parser.add_argument("--problems", type=int, default=512, help="held-out, to measure on")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all arms' runs")

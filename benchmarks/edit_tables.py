@@ -25,6 +25,7 @@ NAMES = {
     "both": "both (the paper's)",
     "half": "exact, half-trained editor",
     "shipped": "l1, shipped editor",
+    "guided": "margin, guidance of the shipped editor",
 }
 RESAMPLES = 2000
 

@@ -9,10 +9,16 @@ import torch
 
 
 class Meter:
-    """Adds up the seconds of what runs under it, the device's work included."""
+    """Keeps the seconds of each time that something runs under it, the device's work included."""
 
     def __init__(self, device: torch.device):
-        self.device, self.seconds = device, 0.0
+        self.device = device
+        self.laps: list[float] = []
+
+    @property
+    def seconds(self) -> float:
+        """All together."""
+        return sum(self.laps)
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -20,7 +26,7 @@ class Meter:
         begun = time.perf_counter()
         yield
         self._wait()
-        self.seconds += time.perf_counter() - begun
+        self.laps.append(time.perf_counter() - begun)
 
     def _wait(self) -> None:
         if self.device.type == "cuda":

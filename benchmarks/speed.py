@@ -1,5 +1,6 @@
 """How fast a task steps and an agent learns, how much memory that takes, and where the time goes."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -110,8 +111,9 @@ def measure_update(
 def step_speed(player: Player, num_envs: int, seconds: float = SECONDS) -> StepSpeed:
     """Step ``num_envs`` environments as one batch and, in turn with it, as Gymnasium steps single ones.
 
-    Only ``env.step`` is timed, within episodes: neither the actions nor the resets are. All sides share the one task,
-    which spares Gymnasium's the memory, and its caches the change, of a task each.
+    Only ``env.step`` is timed, within episodes: neither the actions nor the resets are; and only the steps that all
+    sides had the time for, since early ones may cost more than late ones. All sides share the one task, which spares
+    Gymnasium's the memory, and its caches the change, of a task each.
     """
     task, agent = player.task, player.agent
     steps = max(1, (task.horizon or RANDOM_STEPS) - 1)  # the last one begins the next episode
@@ -131,7 +133,8 @@ def step_speed(player: Player, num_envs: int, seconds: float = SECONDS) -> StepS
     for name in sides.keys() - {"native"}:
         sides[name].close()
     rounds = rounds[1:] or rounds  # the first one warms up
-    rate = {name: num_envs * median(one[name].steps_per_second for one in rounds) for name in sides}
+    common = min(len(pace.steps) for one in rounds for pace in one.values())
+    rate = {name: num_envs * common / median(sum(one[name].steps[:common]) for one in rounds) for name in sides}
     return StepSpeed(
         num_envs=num_envs,
         steps_per_second=rate["native"],
@@ -158,21 +161,25 @@ def update_speed(training: Training, rollout: int, seconds: float = SECONDS) -> 
 
 
 def script(env: TorchVectorEnv, agent: Agent, steps: int, seconds: float) -> list[Tensor]:
-    """What ``agent`` does in the first ``steps`` steps, as far as it gets: deciding it is no part of a measurement."""
+    """What ``agent`` does in the first ``steps`` steps, as far as it gets: deciding it is no part of a measurement.
+
+    The first one takes what it needs, which may be the time to compile something.
+    """
     obs, _ = env.reset(seed=0)
     actions: list[Tensor] = []
-    begun = time.perf_counter()
-    while len(actions) < steps and (not actions or time.perf_counter() - begun < seconds):
+    begun = math.inf
+    while len(actions) < steps and time.perf_counter() - begun < seconds:
         actions.append(agent.act(obs, explore=False)[0])
         obs, *_ = env.step(actions[-1])
+        begun = min(begun, time.perf_counter())
     return actions
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast one episode went."""
+    """The seconds that one episode took."""
 
-    steps_per_second: float  # of the vector environment
+    steps: list[float]  # each of the vector environment's
     reset_seconds: float
 
 
@@ -181,18 +188,18 @@ def episode(env: VectorEnv, actions: list[Tensor], device: torch.device, seconds
     stepping, resetting = Meter(device), Meter(device)
     with resetting():
         env.reset(seed=0)
-    return Pace(follow(env, actions, stepping, seconds) / stepping.seconds, resetting.seconds)
+    follow(env, actions, stepping, seconds)
+    return Pace(stepping.laps, resetting.seconds)
 
 
-def follow(env: VectorEnv, actions: list[Tensor], stepping: Meter, seconds: float) -> int:
-    """Take ``actions`` until ``seconds`` are over, metering ``env.step``; how many were taken, at least one."""
-    for taken, action in enumerate(actions):
-        if taken and stepping.seconds >= seconds:
-            return taken
+def follow(env: VectorEnv, actions: list[Tensor], stepping: Meter, seconds: float) -> None:
+    """Take ``actions``, at least one, until ``seconds`` are over, metering ``env.step``."""
+    for action in actions:
+        if stepping.laps and stepping.seconds >= seconds:
+            return
         sent = action if isinstance(env, TorchVectorEnv) else action.cpu().numpy()
         with stepping():
             env.step(sent)
-    return len(actions)
 
 
 def model_share(env: TorchVectorEnv, actions: list[Tensor], seconds: float) -> float:

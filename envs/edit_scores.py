@@ -17,7 +17,7 @@ from ..simulators.jpeg import jpeg_kilobytes
 from .core import as_unit
 from .options import one_of
 
-EXACT = ("exact", "done", "kept")  # rewards that need a checker
+EXACT = ("exact", "done", "kept", "margin")  # rewards that need a checker
 BY_CLIP = ("clip", "aesthetic")  # and those that need CLIP
 REWARDS = ("attention", "clipped_mae", "l1", "worst", "compressibility", *BY_CLIP, *EXACT)
 AESTHETIC_WIDTH = 768  # numbers of the embeddings that the aesthetic head was trained on
@@ -109,6 +109,8 @@ class EditScores:
                 return l1(image, as_unit(state.target))
             case "worst":
                 return worst(image, as_unit(state.target))
+            case "margin":
+                return self.edits.margin(image, state.problem.clamp_min(0)) * (state.problem >= 0)
             case "compressibility":
                 return compressibility(jpeg_kilobytes(image))
             case "clip":

@@ -50,7 +50,7 @@ class ImageEdit(Task[EditState]):
     ``clipped_mae``: the mean distance from the source where it exceeds ``threshold``. ``l1``: that from what was asked
     for; ``worst``: the largest over any 3 x 3 pixels. ``clip``: how well CLIP finds its caption to fit.
     ``compressibility``: minus the kilobytes as JPEG. ``aesthetic``: a rating. In the embedded world ``done``, ``kept``
-    and ``exact`` (both).
+    and ``exact`` (both); ``margin``, in [-1, 1], how surely it is exact, below 0 where it is not.
 
     Episode end: after ``steps`` steps (termination).
 

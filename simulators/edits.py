@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import triples
-from .edit_checker import check
+from .edit_checker import check, margin
 from .edit_language import KINDS
 from .edit_scenes import SIZE, Scenes
 from .edit_world import Problems, corrupted, draw_problems
@@ -53,6 +53,10 @@ class Edits(Protocol):
         1 as float. {} where there is no telling."""
         ...
 
+    def margin(self, image: Tensor, index: Tensor) -> Tensor:
+        """How surely it does, [B] in [-1, 1], below 0 where it does not. NaN where there is no telling."""
+        ...
+
 
 class EmbeddedEdits:
     """Problems of the embedded world, 32 pixels, drawn anew whenever they are looked at."""
@@ -80,6 +84,10 @@ class EmbeddedEdits:
         """As `Edits.check`, by the exact checker."""
         return check(image, self._at(index))
 
+    def margin(self, image: Tensor, index: Tensor) -> Tensor:
+        """As `Edits.margin`, by the exact checker."""
+        return margin(image, self._at(index))
+
     def _at(self, index: Tensor) -> Problems:
         return self._problems[index.to(self._problems.kind.device)]
 
@@ -105,6 +113,10 @@ class StoredEdits:
     def check(self, image: Tensor, index: Tensor) -> dict[str, Tensor]:
         """{}: nothing tells exactly whether a photograph was edited as asked."""
         return {}
+
+    def margin(self, image: Tensor, index: Tensor) -> Tensor:
+        """NaN: nor how surely."""
+        return torch.full((len(image),), torch.nan, device=image.device)
 
 
 def make_edits(

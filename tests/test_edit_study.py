@@ -44,16 +44,17 @@ def test_a_study_goes_on_where_it_was_stopped(study, monkeypatch, capsys):
 
 
 def test_the_report_shows_what_there_is(study, capsys):
-    carry_out(study, ("half", "both"), 1)
+    carry_out(study, ("half", "both", "guided"), 1)
     report(study.out)
     shown = capsys.readouterr().out
-    assert "seeds: 1" in shown and "success" in shown and "both (the" in shown
+    assert "half, seeds: 1" in shown and "guided, seeds: 1" in shown and "success" in shown and "both (the" in shown
     told = json.loads((study.out / "ablation.json").read_text())
     assert told["verdict"] == ""
     assert [row["policy"] for row in told["rows"]] == ["reference", "untrained", "copy", "both", "half"]
     copy = told["rows"][2]
     assert copy["success"] == [0, 0, 0] and copy["source_l1"][0] < 1e-6 and copy["source_psnr"][0] > 90
-    for name in ("improve-curves", "ablation-curves", "reward-against-success", "half-edits", "both-edits"):
+    curves = "improve-curves", "guidance-curves", "ablation-curves", "reward-against-success"
+    for name in (*curves, "half-edits", "both-edits", "guided-edits"):
         picture = read_image(study.out / f"{name}.png")
         assert min(picture.shape[:2]) > 300 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
 

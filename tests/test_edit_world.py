@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from retouch.simulators.edit_checker import check
+from retouch.simulators.edit_checker import SURE, check, margin
 from retouch.simulators.edit_language import COLOURS, KINDS, LENGTH, SHAPES, WORDINGS, WORDS, tokens, understand
 from retouch.simulators.edit_scenes import EMPTY, RADII, Scenes, silhouettes
 from retouch.simulators.edit_world import corrupted, draw_problems
@@ -221,6 +221,29 @@ def test_half_an_edit_and_nonsense_fail(problems):
         assert not solved(nonsense, problems).any()
     others = problems.target.look.roll(1, 0)
     assert not solved(problems.target.image().roll(1, 0), problems)[(others != problems.target.look).any(1)].any()
+
+
+def spoilt(problems):
+    """From the answer to the source, each blurred: sharp enough at first, and at last nothing is done."""
+    ends = [blurred(scene.image(), 0.8) for scene in (problems.target, problems.source)]
+    return [torch.lerp(*ends, share) for share in (0.0, 0.1, 0.2, 0.3, 0.4, 1.0)]
+
+
+def test_the_margin_is_above_zero_where_it_is_right(problems):
+    problems = problems[torch.arange(128)]
+    assert (margin(problems.target.image(), problems) == 1).all()
+    for image in spoilt(problems):
+        by = margin(image, problems)
+        assert torch.equal(by >= 0, solved(image, problems)) and by.abs().max() <= 1
+    assert not (margin(torch.full((128, 3, 32, 32), torch.nan), problems) >= 0).any()
+
+
+def test_a_change_within_the_margin_changes_no_verdict(problems):
+    problems = problems[torch.arange(128)]
+    for image in spoilt(problems)[:5]:
+        image = image.clamp(0.05, 0.95)  # so that no change is cut off
+        change = 0.99 * SURE * margin(image, problems)[:, None, None, None] * torch.randn_like(image).sign()
+        assert torch.equal(solved(image + change, problems), solved(image, problems))
 
 
 def test_an_object_of_another_size_a_little_out_of_place_is_done(problems):

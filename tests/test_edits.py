@@ -34,6 +34,7 @@ def test_the_checker_of_the_embedded_edits_takes_an_index():
     target, source = edits[index].target.float() / 255, edits[index].source.float() / 255
     assert edits.check(target, index)["done"].tolist() == edits.check(target, index)["kept"].tolist() == [1, 1, 1]
     assert edits.check(source, index)["done"].tolist() == [0, 0, 0]
+    assert edits.margin(target, index).tolist() == [1, 1, 1] and (edits.margin(source, index) < 0).all()
     assert edits.check(target, index.roll(1))["done"].sum() + edits.check(target, index.roll(1))["kept"].sum() < 6
 
 

@@ -96,9 +96,9 @@ def copy(task):
 
 
 def test_the_exact_answer_is_rewarded_at_the_end_alone(make):
-    task = make(reward={"exact": 2.0, "l1": -1.0})
+    task = make(reward={"exact": 2.0, "margin": 0.5, "l1": -1.0})
     state, rewards = played(task, answer(task))
-    torch.testing.assert_close(rewards, torch.tensor([[0.0], [0.0], [2.0]]).expand(3, LANES))
+    torch.testing.assert_close(rewards, torch.tensor([[0.0], [0.0], [2.5]]).expand(3, LANES))
     told = task.metrics(state)
     kinds = torch.stack([told[f"success/{name}"] for name in KINDS])
     assert torch.equal(kinds.nan_to_num(-1).argmax(0), state.kind) and (kinds.isnan().sum(0) == 3).all()

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from retouch.benchmarks.meter import Meter, metered
+from retouch.benchmarks.players import Player
 from retouch.benchmarks.policies import Random
 from retouch.benchmarks.probes import Probe
-from retouch.benchmarks.speed import measure_steps, measure_update, model_share, script
+from retouch.benchmarks.speed import measure_steps, measure_update, model_share, script, step_speed
 from retouch.envs.vector import TorchVectorEnv
 
 CPU = torch.device("cpu")
@@ -45,6 +46,21 @@ def test_the_share_of_the_model_is_that_of_its_calls_in_steps():
     env = TorchVectorEnv(task, 3, tensors="torch")
     assert model_share(env, script(env, Random(task), 10, 60), 60) == pytest.approx(0.75, abs=0.15)
     assert "model" not in vars(task)  # as it was
+
+
+def test_all_sides_are_timed_in_the_steps_that_the_slowest_had_the_time_for():
+    """Here one: a batch, whose first step alone takes long, would else look faster by all those after it."""
+
+    class SlowAtFirst(Probe):
+        compile = True  # without processes of Gymnasium's, which would take long to begin
+
+        def transition(self, state, action, rng):
+            time.sleep(0.03 * (state.step == 0).any().item())
+            return super().transition(state, action, rng)
+
+    task = SlowAtFirst(lambda sign, action: action, length=20)
+    told = step_speed(Player("probe", {}, task, Random(task)), 3, seconds=1.2)
+    assert told.steps_per_second <= 3 / 0.03 and 2 < told.gain < 4
 
 
 def test_a_meter_adds_up_and_leaves_what_it_measured_as_it_was():
