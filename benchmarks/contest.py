@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -130,13 +130,15 @@ class Features(BaseFeaturesExtractor):
         return torch.cat(parts, 1)
 
 
-def contest(task: str, num_envs: int, seconds: float = SECONDS, device: str = "auto") -> Contest:
+def contest(
+    task: str, num_envs: int, seconds: float = SECONDS, device: str = "auto", settings: Sequence[str] = ()
+) -> Contest:
     """Every side takes its turn until ``seconds`` are over, those on our batch twice at least; then these are measured
-    on the same episodes.
+    on the same episodes. ``settings`` are of our run; the environments, which are the same for all, follow them too.
 
-    Raises ValueError where PPO cannot play ``task``.
+    Raises ValueError where PPO cannot play ``task``, or has no such settings.
     """
-    plan = contest_plan(task, num_envs, device)
+    plan = contest_plan(task, num_envs, device, settings)
     native = make_task(task, plan.env, plan.run.device)
     makers: list[Callable[[], Any]] = [partial(SingleEnv, native)] * num_envs
     sides: dict[str, Side] = {
@@ -160,12 +162,11 @@ def contest(task: str, num_envs: int, seconds: float = SECONDS, device: str = "a
     )
 
 
-def contest_plan(task: str, num_envs: int, device: str) -> Plan:
+def contest_plan(task: str, num_envs: int, device: str, settings: Sequence[str] = ()) -> Plan:
     """Our PPO as it usually trains on ``task``, but by standard networks and with minibatches that others have too."""
-    settings = [*SETTINGS.get(task, ()), "policy.network=standard", "agent.advantage=generalized"]
-    return plan_run(
-        task, "ppo", [*settings, f"agent.minibatch={MINIBATCH}", f"num_envs={num_envs}", f"device={device}"]
-    )
+    usual = [*SETTINGS.get(task, ()), "policy.network=standard", "agent.advantage=generalized"]
+    equal = [f"agent.minibatch={MINIBATCH}", f"num_envs={num_envs}", f"device={device}"]
+    return plan_run(task, "ppo", [*usual, *equal, *settings])
 
 
 def take_turns(sides: dict[str, Side], seconds: float) -> dict[str, list[tuple[float, float]]]:

@@ -1,6 +1,6 @@
 """One table of every task's speed on this machine, measured row by row, each in a process of its own.
 
-    python -m retouch.benchmarks.speed_all TASK steps|learning NUM_ENVS   (one row, as JSON)
+    python -m retouch.benchmarks.speed_all TASK steps|learning NUM_ENVS [KEY=VALUE ...]   (one row, as JSON)
 
 ``steps``: a native batch beside Gymnasium's vector environments over single ones. ``learning``: our PPO beside
 Stable-Baselines3's. What is compared is measured in turn, so that a busy machine slows both alike.
@@ -66,14 +66,14 @@ def measure_apart(task: str, kind: str, size: int, seconds: float, device: str) 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(task: str, kind: str, size: int, seconds: float, device: str) -> Row:
+def measure(task: str, kind: str, size: int, seconds: float, device: str, settings: Sequence[str] = ()) -> Row:
     """A row, in this process. Raises what goes wrong."""
     if kind == "steps":
-        report = measure_steps(task, "random", [], [size], device, lambda text: None, seconds)
+        report = measure_steps(task, "random", settings, [size], device, lambda text: None, seconds)
         return {"device": report.device, "unit": report.unit} | asdict(report.batches[0])
     from .contest import contest  # wants Stable-Baselines3, which stepping does not
 
-    return {"device": device} | asdict(contest(task, size, seconds, device))
+    return {"device": device} | asdict(contest(task, size, seconds, device, settings))
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -136,10 +136,12 @@ def main() -> None:
     parser.add_argument("task", choices=list(TASKS))
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("num_envs", type=int)
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="of the environment, or of our run")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    print(json.dumps(measure(given.task, given.kind, given.num_envs, given.seconds, given.device)))
+    row = measure(given.task, given.kind, given.num_envs, given.seconds, given.device, given.settings)
+    print(json.dumps(row))
 
 
 if __name__ == "__main__":
