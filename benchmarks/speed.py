@@ -25,6 +25,7 @@ Tell = Callable[[str], None]
 
 RANDOM_STEPS = 10  # of an episode: uniform actions cost the same early and late, a painter's do not
 REPEATS = 3
+LEAST = 3  # steps of an episode: the first after a reset is the dearest
 SECONDS = 20.0  # that a row may take; a round of everything that it compares is played to its end
 
 
@@ -168,7 +169,7 @@ def script(env: TorchVectorEnv, agent: Agent, steps: int, seconds: float) -> lis
     obs, _ = env.reset(seed=0)
     actions: list[Tensor] = []
     begun = math.inf
-    while len(actions) < steps and time.perf_counter() - begun < seconds:
+    while len(actions) < steps and (len(actions) < LEAST or time.perf_counter() - begun < seconds):
         actions.append(agent.act(obs, explore=False)[0])
         obs, *_ = env.step(actions[-1])
         begun = min(begun, time.perf_counter())
@@ -193,9 +194,9 @@ def episode(env: VectorEnv, actions: list[Tensor], device: torch.device, seconds
 
 
 def follow(env: VectorEnv, actions: list[Tensor], stepping: Meter, seconds: float) -> None:
-    """Take ``actions``, at least one, until ``seconds`` are over, metering ``env.step``."""
-    for action in actions:
-        if stepping.laps and stepping.seconds >= seconds:
+    """Take ``actions``, LEAST of them at least, until ``seconds`` are over, metering ``env.step``."""
+    for taken, action in enumerate(actions):
+        if taken >= LEAST and stepping.seconds >= seconds:
             return
         sent = action if isinstance(env, TorchVectorEnv) else action.cpu().numpy()
         with stepping():

@@ -77,58 +77,65 @@ def measure(task: str, kind: str, size: int, seconds: float, device: str, settin
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
-    """Stepping, and learning."""
-    stepping = Table("task", title="steps/s, actions: random", title_justify="left")
-    for name in ("envs", "native", "in the model", "SyncVectorEnv", "native is", "AsyncVectorEnv", "native is", "peak"):
-        stepping.add_column(name, justify="right")
-    learning = Table(
-        "task", "PPO", title="PPO, at equal networks, batches, minibatches and epochs", title_justify="left"
-    )
-    for name in ("envs", "steps/s", "a rollout", "an update", "return after as many steps"):
-        learning.add_column(name, justify="right")
+    """Of each task stepping, and learning."""
+    found = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        own = [row for row in rows if row["task"] == task]
+        found.append(stepping_table(task, [row for row in own if row["kind"] == "steps"]))
+        found.append(learning_table(task, [row for row in own if row["kind"] == "learning"]))
+    return [table for table in found if table.row_count or table.caption]
+
+
+def stepping_table(task: str, rows: Sequence[Row]) -> Table:
+    out = empty_table(f"{task}: steps/s of actions at random; in brackets, how much faster native is", rows)
+    for name in ("envs", "native", "in the model", "SyncVectorEnv", "AsyncVectorEnv", "peak memory"):
+        out.add_column(name, justify="right")
     for row in rows:
-        if row["kind"] == "steps":
-            stepping.add_row(row["task"], f"{row['num_envs']}", *step_cells(row))
-        else:
-            for cells in learning_cells(row):
-                learning.add_row(*cells)
-    return [stepping, learning]
+        if "error" not in row:
+            out.add_row(*step_cells(row))
+    return out
 
 
 def step_cells(row: Row) -> list[str]:
-    if "error" in row:
-        return ["failed", row["error"]]
     processes = row["async_steps_per_second"]
     return [
+        f"{row['num_envs']}",
         f"{row['steps_per_second']:,.0f}",
         f"{row['model_share']:.0%}",
-        f"{row['sync_steps_per_second']:,.1f}",
-        f"{row['gain']:.1f} x",
-        f"{processes:,.1f}" if processes else "-",
-        f"{row['async_gain']:.1f} x" if processes else "-",
+        f"{row['sync_steps_per_second']:,.0f} ({row['gain']:.1f} x)",
+        f"{processes:,.0f} ({row['async_gain']:.1f} x)" if processes else "-",
         f"{row['peak_bytes'] / 2**20:,.0f} MiB",
     ]
 
 
+def learning_table(task: str, rows: Sequence[Row]) -> Table:
+    out = empty_table(f"{task}: PPO, at equal networks, batches, minibatches and epochs", rows)
+    out.add_column("")
+    for name in ("steps/s", "a rollout", "an update", "return after as many steps"):
+        out.add_column(name, justify="right")
+    for row in rows:
+        if "error" not in row:
+            for cells in learning_cells(row):
+                out.add_row(*cells)
+    return out
+
+
 def learning_cells(row: Row) -> list[list[str]]:
     """A line a side."""
-    if "error" in row:
-        return [[row["task"], "failed", f"{row['num_envs']}", row["error"]]]
-    sides = {"ours": "ours", "theirs": "SB3's on our batch", "singles": "SB3's on single ones"}
+    sides = {"ours": f"ours, {row['gain']:.2f} x", "theirs": "SB3's on our batch", "singles": "SB3's on single ones"}
     lines = []
     for key, name in sides.items():
         side, score = row[key], row[key]["score"]
-        shown = f"{score['mean']:.3g} [{score['low']:.3g}, {score['high']:.3g}], {row['steps']:,}" if score else ""
-        lines.append([
-            row["task"] if key == "ours" else "",
-            name + (f", {row['gain']:.2f} x" if key == "ours" else ""),
-            f"{row['num_envs']}" if key == "ours" else "",
-            f"{side['steps_per_second']:,.0f}",
-            f"{side['collect_seconds']:.3g} s",
-            f"{side['update_seconds']:.3g} s",
-            shown,
-        ])  # fmt: skip
+        shown = f"{score['mean']:.2g} [{score['low']:.2g}, {score['high']:.2g}]" if score else ""
+        times = f"{side['collect_seconds']:.3g} s", f"{side['update_seconds']:.3g} s"
+        lines.append([name, f"{side['steps_per_second']:,.0f}", *times, shown])
     return lines
+
+
+def empty_table(title: str, rows: Sequence[Row]) -> Table:
+    """One whose caption says which rows failed, and why."""
+    failed = [f"{row['num_envs']} environments: {row['error']}" for row in rows if "error" in row]
+    return Table(title=title, title_justify="left", caption="\n".join(failed) or None, caption_justify="left")
 
 
 def main() -> None:
