@@ -23,7 +23,7 @@ from .speed import Tell, measure_steps
 BATCHES = (1, 16, 96)
 LEARNED = 16  # environments that both PPOs learn from
 SECONDS = 8.0  # that a row may take, beside what it needs to begin
-PATIENCE = 60.0, 8.0  # seconds, and times those of a row, after which it is given up
+PATIENCE = 180.0, 8.0  # seconds, and times those of a row, after which it is given up
 KINDS = ("steps", "learning")
 Row = dict[str, Any]
 
