@@ -88,7 +88,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 
 def stepping_table(task: str, rows: Sequence[Row]) -> Table:
     out = empty_table(f"{task}: steps/s of actions at random; in brackets, how much faster native is", rows)
-    for name in ("envs", "native", "in the model", "SyncVectorEnv", "AsyncVectorEnv", "peak memory"):
+    for name in ("envs", "native", "in model", "SyncVectorEnv", "AsyncVectorEnv", "peak"):
         out.add_column(name, justify="right")
     for row in rows:
         if "error" not in row:
