@@ -113,10 +113,15 @@ def fused(wanted: bool, function: Callable[..., Tensor], *given: Any) -> Tensor:
     if not wanted or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)):
         return function(*given)
     lanes = len(tensors[0])
-    # one lane would be compiled for apart, and a view by what it is a view of
-    own = {id(tensor): torch.cat([tensor, tensor]) if lanes == 1 else tensor.clone() for tensor in tensors}
+
+    def own(part: Any) -> Any:
+        """One lane would be compiled for apart, and a view by what it is a view of."""
+        if not isinstance(part, torch.Tensor):
+            return part
+        return torch.cat([part, part]) if lanes == 1 else part.clone()
+
     with torch.no_grad():
-        return compiled(function)(*(own.get(id(part), part) for part in given))[:lanes]
+        return compiled(function)(*map(own, given))[:lanes]
 
 
 def compiled_method(method: Callable[P, R]) -> Callable[P, R]:

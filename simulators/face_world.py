@@ -91,4 +91,3 @@ class EmbeddedFaces:
 def portrait(latents: FaceLatent, renderer: FaceRenderer, latent: Tensor) -> Tensor:
     """The pictures ``[B, 3, size, size]`` of ``latent`` ``[B, 40]``."""
     return renderer.draw(latents.factors(latent))
-

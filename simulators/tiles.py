@@ -66,9 +66,9 @@ class Composite(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         alpha, colour, at, *under = ctx.saved_tensors
-        rounds, grad = [len(tiles) for tiles in under], grad.clone(memory_format=torch.contiguous_format)
+        rounds, grad = [len(tiles) for tiles in under], grads[0].clone(memory_format=torch.contiguous_format)
         grad_alpha, grad_colour = torch.empty_like(alpha), torch.empty_like(colour)
         parts = zip(under, *(x.split(rounds) for x in (alpha, colour, at, grad_alpha, grad_colour)), strict=True)
         for below, a, c, where, grad_a, grad_c in reversed(list(parts)):
