@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,9 +82,16 @@ def film(task: Task, agent: Agent, episodes: int, seed: int = 0) -> Tensor:
     return torch.stack([seen["picture"] for _, seen in sorted(witness.at.items())], 1)
 
 
-def episodes_of(task: Task, count: int) -> TorchVectorEnv:
+class Watched(TorchVectorEnv):
+    """Whose ended episodes a ``Witness`` measures, and the step does not once more."""
+
+    def metrics(self, terminated: np.ndarray) -> dict[str, Tensor]:
+        return {}
+
+
+def episodes_of(task: Task, count: int) -> Watched:
     """Resets on the step after an episode's end, so that its last state is there to see."""
-    return TorchVectorEnv(task, count, autoreset_mode="NextStep", tensors="torch")
+    return Watched(task, count, autoreset_mode="NextStep", tensors="torch")
 
 
 def watch(env: TorchVectorEnv, agent: Agent, seed: int, witness: Witness) -> Tensor:

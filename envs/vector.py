@@ -84,7 +84,7 @@ class TorchVectorEnv(gym.vector.VectorEnv):
         if self.ended.any() and self.autoreset_mode is AutoresetMode.SAME_STEP:
             info = self._turn_over(terms, terminated)
         else:
-            info = self._info(terms, ~restart) | self._info(self._metrics(terminated), terminated)
+            info = self._info(terms, ~restart) | self._info(self.metrics(terminated), terminated)
             if restart.any():  # their action was ignored: give back what it drew
                 self.random.drawn = torch.where(self._mask_tensor(restart), drawn, self.random.drawn)
                 self._begin(restart, {})
@@ -162,13 +162,13 @@ class TorchVectorEnv(gym.vector.VectorEnv):
     def _turn_over(self, terms: dict[str, Tensor], terminated: np.ndarray) -> dict[str, Any]:
         """Same-step mode: begin the successors of ended episodes; the info that tells of both."""
         ended, last = self.ended, self._give(self.task.observe(self.state))
-        final_info = self._info(terms, ended) | self._info(self._metrics(terminated), terminated)
+        final_info = self._info(terms, ended) | self._info(self.metrics(terminated), terminated)
         self._begin(ended, {})
         final_obs, mask = (last if self.tensors == "torch" else rows(last, ended)), self._mask(ended)
         final = {"final_obs": final_obs, "_final_obs": mask, "final_info": final_info, "_final_info": mask}
         return self._info(terms, ~ended) | final
 
-    def _metrics(self, terminated: np.ndarray) -> dict[str, Tensor]:
+    def metrics(self, terminated: np.ndarray) -> dict[str, Tensor]:
         """Of the episodes that ended alone, which may be few: 0 of the others."""
         if not terminated.any():
             return {}
