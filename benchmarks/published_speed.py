@@ -18,13 +18,12 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from ..agents.ddpg import DDPG, DDPGConfig, follow
-from ..agents.policies import resnet
-from ..agents.policies.resnet import ResNetActor, ResNetCritic
+from ..agents.policies.resnet import ResNetActor, ResNetCritic, TReLU
 from ..agents.rollout import Obs, rollouts
 from ..envs.core import as_unit
 from ..envs.stroke_paint import StrokePaint
 from ..envs.vector import TorchVectorEnv
-from ..rewards.wgan import TReLU
+from ..rewards.wgan import TReLU as ShiftedReLU
 from ..simulators.neural_renderer import PublishedRenderer
 from .recipes import policies
 from .side_by_side import Numbers, Rows, main, measured
@@ -128,8 +127,8 @@ def compute_as_published(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             module.register_forward_pre_hook(lambda layer, given: (given[0].contiguous(),))
         for name, child in module.named_children():
-            if isinstance(child, resnet.TReLU):
-                setattr(module, name, TReLU())
+            if isinstance(child, TReLU):
+                setattr(module, name, ShiftedReLU())
 
 
 def our_update(compile: bool = False) -> Numbers:

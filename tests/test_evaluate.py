@@ -67,6 +67,21 @@ def test_episodes_of_any_length_are_measured_at_their_end_and_stay_as_they_ended
     assert "value/coins_5" not in measured and "value/coins_6" not in measured
 
 
+def test_an_episode_is_measured_once_at_its_end():
+    """A dialog's pictures are drawn and looked at by networks for that: a step that did so too would double it."""
+
+    class Curveless(Counting):
+        curves, measured = False, 0
+
+        def metrics(self, state):
+            self.measured += len(state.value)
+            return super().metrics(state)
+
+    task = Curveless()
+    play(task, Still(), 40, seed=3)
+    assert task.measured == 40
+
+
 def test_the_batch_that_an_episode_is_played_in_does_not_matter(monkeypatch):
     whole = play(Counting(), Still(), 10, seed=3)
     monkeypatch.setattr(evaluate, "CHUNK", 3)

@@ -1,13 +1,16 @@
 """The published networks: their weights load, and act on RGB as they did on BGR."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from torch.nn.functional import batch_norm, conv2d, relu
 
-from retouch.agents.policies.resnet import Planes, ResNetActor, ResNetCritic, load_published, window_planes
+from retouch.agents.policies.resnet import Planes, ResNetActor, ResNetCritic, TReLU, load_published, window_planes
 from retouch.benchmarks.players import make_player
+from retouch.benchmarks.published_speed import compute_as_published
 from retouch.envs.random import LaneRandom
 from retouch.envs.stroke_paint import StrokePaint
 
@@ -204,3 +207,15 @@ def test_a_published_actor_plays_and_paints_by_its_path(tmp_path):
     torch.testing.assert_close(action, expected, atol=1e-5, rtol=1e-4)
     with pytest.raises(FileNotFoundError, match="actor.pkl"):
         make_player("StrokePaint-v0", "published:nowhere/actor.pkl", settings, "cpu")
+
+
+@pytest.mark.parametrize("kind", [partial(ResNetActor, action_space=ACTION), ResNetCritic], ids=["actor", "critic"])
+def test_what_is_timed_as_published_computes_the_same_numbers_with_planes_one_after_another(kind):
+    seen, laid = observation(), []
+    network = kind(space()).eval()  # the deviation of two lanes would be mostly rounding
+    ours = network(seen)
+    assert not network.conv1(network.planes(seen)).is_contiguous()
+    compute_as_published(network)
+    network.conv1.register_forward_hook(lambda layer, given, out: laid.append(out.is_contiguous()))
+    torch.testing.assert_close(network(seen), ours, rtol=1e-4, atol=1e-5)
+    assert laid == [True] and not any(isinstance(module, TReLU) for module in network.modules())
