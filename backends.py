@@ -6,11 +6,13 @@ here, after torchvision was seen to import.
 """
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -22,7 +24,21 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_MAPPED_FROM, _GIVEN_BACK_FROM = 2**27, 2**28  # bytes
 _NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what tensors of up to 128 MiB leave, for the next ones, rather than take it from the system anew.
+
+    For all of this process. Nothing where another C library allocates, or the user's environment says how glibc is to.
+    """
+    if any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ):
+        return
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        for option, amount in ((-3, _MAPPED_FROM), (-1, _GIVEN_BACK_FROM)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+            mallopt(option, amount)
 
 
 def torchvision() -> ModuleType:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import __version__
+from . import __version__, backends
 from .benchmarks.bench_command import bench
 from .benchmarks.dialog_command import dialog
 from .benchmarks.doctor_command import doctor
@@ -90,6 +90,7 @@ def retouch(
         retouch COMMAND --help
     """
     calm_threads()
+    backends.keep_freed_memory()
 
 
 def calm_threads() -> None:

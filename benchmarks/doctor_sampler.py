@@ -64,7 +64,7 @@ def sensitivity(case: Case) -> Outcome:
     felt = (slope.abs().flatten() / ddim.deviation).tolist()
     learned = [left for left in learned_steps(case) if ddim.deviation[left - 1] > 0]
     if not learned:
-        return Outcome("fail", {}, "no step that is learned from has noise: raise env.eta")
+        return Outcome("fail", {}, "no step that is learned from has noise: raise env.eta, or env.ending for the last")
     weights = {left: felt[left - 1] for left in learned}
     measured: Measured = {
         "by step learned from": list(weights.values()),
@@ -163,7 +163,7 @@ def difference(policy: DiffusionPolicy, task: ImageEdit, ddim: DDIM) -> float:
     state = replace(state, latent=draw())
     for _ in range(task.steps):
         step = policy(task.observe(state))[0]
-        action = step.mean + step.deviation * draw() if ddim.eta > 0 else step.mode
+        action = step.mean + step.deviation * draw() if ddim.noisy else step.mode
         state, _ = task.step(state, action, rng)
     return largest((task.image(state) - expected).abs())
 

@@ -26,7 +26,7 @@ from ..envs.vector import TorchVectorEnv
 from ..rewards.wgan import TReLU as ShiftedReLU
 from ..simulators.neural_renderer import PublishedRenderer
 from .recipes import policies
-from .side_by_side import Numbers, Rows, main, measured
+from .side_by_side import Numbers, Rows, main, measured, ours
 
 LANES, STROKES, SIZE = 96, 5, 128
 PAINTINGS = 8  # that the painter works on, whose strokes all lanes then repeat
@@ -151,13 +151,13 @@ def our_update(compile: bool = False) -> Numbers:
 
 ROWS: Rows = {
     "step, published": published_step,
-    "step, ours, uniform strokes": our_step_uniform,
-    "step, ours, a painter's strokes": our_step_painter,
-    "step, ours, uniform strokes, compiled": partial(our_step_uniform, compile=True),
-    "step, ours, a painter's strokes, compiled": partial(our_step_painter, compile=True),
+    "step, ours, uniform strokes": partial(ours, our_step_uniform),
+    "step, ours, a painter's strokes": partial(ours, our_step_painter),
+    "step, ours, uniform strokes, compiled": partial(ours, our_step_uniform, compile=True),
+    "step, ours, a painter's strokes, compiled": partial(ours, our_step_painter, compile=True),
     "update, published": published_update,
-    "update, ours": our_update,
-    "update, ours, compiled": partial(our_update, compile=True),
+    "update, ours": partial(ours, our_update),
+    "update, ours, compiled": partial(ours, our_update, compile=True),
 }
 
 

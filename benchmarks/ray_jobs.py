@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .. import backends
 from .checkpoint import write_text, write_whole
 from .results import Record, leave_result, locked, record
 from .suites import Job
@@ -75,6 +76,7 @@ def work(job: Job, out: str, token: str, begins_with: Files) -> tuple[Record, di
     """Carry out ``job`` on a worker: its line, and what it has written, where that is not on our disk."""
     from .entrants import perform
 
+    backends.keep_freed_memory()
     folder, told = Path(out), Path(out, SEEN)
     if told.is_file() and told.read_text() == token:
         with locked(folder / job.id, wait=True):

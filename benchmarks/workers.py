@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Protocol
 
+from .. import backends
 from .results import Record, cores, kept_result, leave_result, locked, record
 from .suites import Job
 
@@ -102,6 +103,7 @@ class Processes:
 def work(job: Job, out: Path, tell: Connection) -> None:
     """Carry out ``job`` in this process, and leave its line in its folder."""
     folder = out / job.id
+    backends.keep_freed_memory()
     os.setpgrp()  # Ctrl-C is for the one who asks us to stop
     threading.Thread(target=follow_parent, daemon=True).start()
     with locked(folder, wait=True):  # for one that lost its parent just now

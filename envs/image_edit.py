@@ -57,15 +57,16 @@ class ImageEdit(Task[EditState]):
     Arguments: ``edits`` ("embedded", or a source as ``simulators.edits.make_edits`` reads it) and ``split``; ``model``,
     ``attention_slicing`` and ``safety_checker`` as ``simulators.editors.load_editor`` reads them, in ``dtype``
     "float32", "float16" or "bfloat16"; ``size`` in pixels (None: the edits' own); ``steps``; ``eta``, the noise of the
-    sampler; ``scale``, guidance by text and by image; ``control``; ``reward``, a name or {name: weight}; ``tokens``
-    whose attention counts, "content" or "object"; ``target`` of attention: "mask", or, under control="latent",
-    "reference", where the editor looked before training (a copy of the denoiser is kept: right for adapters and full
-    training of ``editor`` alike), or "masked_reference", that within the mask; ``threshold`` and ``gate`` ("hard" or
-    "hinge") of ``clipped_mae``; ``clip``, a model as ``simulators.clip.ClipScorer`` reads it, for the metrics
-    ``clip_t`` and ``clip_i`` too; ``aesthetic``, the file of the head; ``group``, how many lanes of consecutive seeds
-    get the same problem; ``seed`` of the embedded world. ``reset(options={"index": i})`` asks for problem i (a
-    sequence: one a lane); ``{"image": [S, S, 3] uint8, "instruction": text}`` for any: its target is the source, it is
-    never done and has no caption.
+    sampler, and ``ending``, the deviation of its last step's, else next to nothing; ``scale``, guidance by text and by
+    image; ``control``; ``reward``, a name or {name: weight}; ``tokens`` whose attention counts, "content" or "object";
+    ``target`` of attention: "mask", or, under control="latent", "reference", where the editor looked before training (a
+    copy of the denoiser is kept: right for adapters and full training of ``editor`` alike), or "masked_reference", that
+    within the mask; ``threshold`` and ``gate`` ("hard" or "hinge") of ``clipped_mae``; ``clip``, a model as
+    ``simulators.clip.ClipScorer`` reads it, for the metrics ``clip_t`` and ``clip_i`` too; ``aesthetic``, the file of
+    the head; ``group``, how many lanes of consecutive seeds get the same problem and, if ``alike``, begin from the same
+    noise (Xue et al., DanceGRPO, 2025, arXiv:2505.07818), so that they differ by what is chosen alone; ``seed`` of the
+    embedded world. ``reset(options={"index": i})`` asks for problem i (a sequence: one a lane); ``{"image": [S, S, 3]
+    uint8, "instruction": text}`` for any: its target is the source, it is never done and has no caption.
 
     Reference: Li et al., InstructRL4Pix: Training Diffusion for Image Editing by Reinforcement Learning, 2024
     (arXiv:2406.09973), equations 12 to 17; Black et al., 2023 (arXiv:2305.13301).
@@ -85,6 +86,7 @@ class ImageEdit(Task[EditState]):
         size: int | None = None,
         steps: int = 10,
         eta: float = 1.0,
+        ending: float = 0.0,
         scale: tuple[float, float] = (1.0, 1.0),
         control: str = "latent",
         reward: str | Mapping[str, float] = "exact",
@@ -96,6 +98,7 @@ class ImageEdit(Task[EditState]):
         aesthetic: str | None = None,
         show_mask: bool = False,
         group: int = 1,
+        alike: bool = False,
         seed: int = 0,
         device: str = "cpu",
     ):
@@ -114,9 +117,9 @@ class ImageEdit(Task[EditState]):
         fixed = {id(part): part for part in (self.editor.text_encoder, self.editor.codec)}  # never trained: shared
         self.untrained = deepcopy(self.editor, fixed) if self.watching and target != "mask" else None
         self.model_calls = ((self.editor, "predict"),)
-        self.ddim = DDIM(self.editor.schedule, steps, eta).to(self.device)
+        self.ddim = DDIM(self.editor.schedule, steps, eta, ending).to(self.device)
         self.size, self.sources, self.steps, self.horizon = self.edits.size, self.edits.instructions, steps, steps
-        self.scale, self.group, self.show_mask = scale, group, show_mask
+        self.scale, self.group, self.alike, self.show_mask = scale, group, alike, show_mask
         self.instructions, self.phrases = map(self.editor.tokens, (self.sources, self.edits.objects))
         self.special = self.editor.tokens([""]).unique().tolist()
         self._decoded: tuple[Tensor | None, Tensor] = None, torch.empty(0)  # a latent and its picture
@@ -139,11 +142,12 @@ class ImageEdit(Task[EditState]):
         together = LaneRandom(rng.seed // self.group, rng.drawn)  # lanes of a group draw the same problem
         problem = together.integers(len(self.edits))
         rng.bits()
+        start = together if self.alike else rng
         if options.keys() & {"image", "instruction"}:
-            return self._begin(*self._asked(options, len(rng)), rng)
+            return self._begin(*self._asked(options, len(rng)), start)
         if options:
             problem = asked_index("index", options, len(rng), len(self.edits), self.device)
-        return self._begin(self.edits[problem], problem, self.instructions[problem], self.phrases[problem], rng)
+        return self._begin(self.edits[problem], problem, self.instructions[problem], self.phrases[problem], start)
 
     def observe(self, state: EditState) -> Obs:
         seen = {"source": state.source, "instruction": state.instruction, "latent": state.latent, "t": state.t}

@@ -12,13 +12,16 @@ from .. import backends
 class DDIM(nn.Module):
     """`steps` steps of DDIM (Song et al., ICLR 2021, equations 12 and 16) with noise `eta` under a schedule.
 
+    `ending`, unless it is 0, is the deviation of the last step's fresh noise, whatever `eta`: DDIM's
+    own, of a schedule that ends in clean pictures, is next to nothing or nothing, so that there is nothing to explore.
+
     Steps are counted down: step `steps` starts from pure noise, step 1 ends in the picture. All that a step needs
     lies in tables on the module's device, so the steps of a batch may differ and nothing waits for the host.
 
     `schedule` is the config of any scheduler of diffusers, read as its DDIMScheduler reads it; prediction type
     `epsilon`, `sample` or `v_prediction`; `clip_sample` is honoured. Raises ValueError for `thresholding`, for `eta`
-    outside [0, 1], for more steps than the schedule has timesteps, and for `epsilon` where no signal is left at the
-    first step, from which the picture cannot be told.
+    outside [0, 1], a negative `ending`, for more steps than the schedule has timesteps, and for `epsilon` where no
+    signal is left at the first step, from which the picture cannot be told.
     """
 
     timesteps: Tensor  # every table [steps], of steps 1, 2 ...
@@ -28,12 +31,14 @@ class DDIM(nn.Module):
     next_noise: Tensor
     deviation: Tensor  # of the fresh noise
 
-    def __init__(self, schedule: Mapping[str, Any], steps: int, eta: float = 1.0) -> None:
+    def __init__(self, schedule: Mapping[str, Any], steps: int, eta: float = 1.0, ending: float = 0.0) -> None:
         super().__init__()
         scheduler = backends.diffusers().DDIMScheduler.from_config(dict(schedule))
         config = scheduler.config
         if not 0 <= eta <= 1:
             raise ValueError(f"eta must lie in [0, 1], 0 without noise and 1 as much as DDPM's, got {eta}")
+        if not ending >= 0:
+            raise ValueError(f"ending must not be negative, the deviation of the last step's noise, got {ending}")
         if not 1 <= steps <= config.num_train_timesteps:
             raise ValueError(f"steps must lie in 1 to {config.num_train_timesteps}, the schedule's own, got {steps}")
         if config.thresholding:
@@ -49,8 +54,12 @@ class DDIM(nn.Module):
         if config.prediction_type == "epsilon" and not now.all():
             raise ValueError("the schedule has no signal left at its first step: epsilon says nothing of the picture")
         variance = ((1 - then) / (1 - now) * (1 - now / then)).clamp_min(0) * eta**2
+        deviation = variance.sqrt()
+        if ending:
+            deviation[0] = ending
         self.steps = steps
         self.eta = eta
+        self.noisy = bool(deviation.any())
         self.prediction = config.prediction_type
         self.clip = config.clip_sample_range if config.clip_sample else None
         self._table("timesteps", timesteps)
@@ -58,7 +67,7 @@ class DDIM(nn.Module):
         self._table("noise", (1 - now).sqrt())
         self._table("next_signal", then.sqrt())
         self._table("next_noise", (1 - then - variance).clamp_min(0).sqrt())
-        self._table("deviation", variance.sqrt())
+        self._table("deviation", deviation)
 
     def timestep(self, step: Tensor) -> Tensor:
         """The denoiser's time of steps `[B]`, int64."""

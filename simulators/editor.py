@@ -128,7 +128,7 @@ def sample(
     """The reference sampler: sources `[B, 3, S, S]` in [0, 1] edited as asked, by texts or tokens `[B, L]`.
 
     The noise is drawn by `generator` on its own device, else by torch's of the picture's: first the latents, then,
-    unless eta is 0, that of each step.
+    unless no step has any, that of each step.
     """
 
     def noise() -> Tensor:
@@ -142,6 +142,6 @@ def sample(
         step = torch.full((len(image),), left, device=image.device)
         output = editor.guided(latent, ddim.timestep(step), condition, text, scale)
         latent, deviation = ddim.gaussian(output, latent, step)
-        if ddim.eta > 0:
+        if ddim.noisy:
             latent = latent + deviation * noise()
     return editor.decode(latent)

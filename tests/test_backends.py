@@ -1,5 +1,7 @@
 """The one door for heavy libraries, each in a process of its own: a failed import must not help the next."""
 
+import os
+import platform
 import subprocess
 import sys
 
@@ -9,8 +11,8 @@ import torch
 from retouch import backends
 
 
-def in_a_fresh_process(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def in_a_fresh_process(code, env=None):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.split()
 
@@ -83,3 +85,18 @@ def test_without_a_compiler_one_is_told_what_to_do(monkeypatch):
     backends.require_compiler(torch.device("cuda"))
     with pytest.raises(ValueError, match="no no-such-compiler: install one"):
         backends.require_compiler(torch.device("cpu"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library allocates here")
+def test_freed_memory_is_kept_unless_the_user_decides():
+    code = ("import resource; from retouch import backends\n"
+            "def faults():\n"
+            "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+            "    for _ in range(20): bytearray(2**25)\n"
+            "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+            "first = faults(); backends.keep_freed_memory(); faults(); print(first, faults())")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
+    before, kept = map(int, in_a_fresh_process(code, clean))
+    assert kept < before / 5
+    before, asked = map(int, in_a_fresh_process(code, clean | {"MALLOC_MMAP_THRESHOLD_": "131072"}))
+    assert asked > before / 2

@@ -99,6 +99,17 @@ def test_a_step_without_noise_is_certain_and_finite():
     assert deviation.eq(0).all() and calm.isfinite().all()
 
 
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_the_last_step_can_be_given_noise(eta):
+    output, latent, _ = draws(5)
+    plain, noisy = (DDIM(SCHEDULES["trailing"], 5, eta, ending) for ending in (0.0, 0.15))
+    step = torch.arange(1, 6)
+    (mean, before), (same, after) = (ddim.gaussian(output, latent, step) for ddim in (plain, noisy))
+    assert torch.equal(mean, same) and torch.equal(before[1:], after[1:])
+    assert before[0] < 0.01 and after[0].item() == pytest.approx(0.15)
+    assert noisy.noisy and plain.noisy == (eta > 0)
+
+
 def test_the_last_deviation_of_stable_diffusion():
     *_, deviation = DDIM(SCHEDULES["stable diffusion"], steps=50).gaussian(*draws(1)[:2], torch.tensor([1]))
     assert deviation.item() == pytest.approx(0.0206, abs=1e-4)
@@ -128,6 +139,8 @@ def test_half_precision_goes_in_and_float32_comes_out():
     [
         ({"thresholding": True}, {}, "thresholding"),
         ({}, {"eta": 1.5}, "eta"),
+        ({}, {"ending": -0.1}, "ending must not be negative"),
+        ({}, {"ending": math.nan}, "ending must not be negative"),
         ({}, {"steps": 0}, "1 to 1000"),
         ({}, {"steps": 1001}, "1 to 1000"),
         ({"prediction_type": "flow"}, {}, "flow"),

@@ -140,6 +140,25 @@ def test_attention_to_the_object_alone(make):
     assert (counted[1] & ~counted[0]).sum() == 0 and (counted[1].sum(1) == 2).all()
 
 
+def test_a_group_that_is_alike_differs_by_what_is_chosen(make):
+    task = make(group=2, alike=True)
+    state = task.initial(lanes(), {})
+    assert torch.equal(state.latent[0], state.latent[1]) and not torch.equal(state.latent[1], state.latent[2])
+    assert torch.equal(state.problem[0::2], state.problem[1::2])
+    alone = make(group=2, alike=True).initial(lanes(3, 1), {})
+    assert torch.equal(alone.latent[0], state.latent[3]) and alone.problem == state.problem[3]
+    asked = task.initial(lanes(), {"image": np.zeros((32, 32, 3), np.uint8), "instruction": "remove the red circle"})
+    assert torch.equal(asked.latent[0], asked.latent[1])
+
+
+def test_the_last_step_is_noisy_where_it_is_asked_to_be(make):
+    task = make(control="noise", eta=0.0, ending=0.1)
+    assert task.ddim.deviation.tolist() == pytest.approx([0.1, 0, 0])
+    pictures = [task.image(played(task, lambda state: draw * torch.ones_like(state.latent))[0]) for draw in (0, 1, 2)]
+    assert not torch.equal(pictures[0], pictures[1])
+    torch.testing.assert_close(pictures[2] - pictures[1], pictures[1] - pictures[0], atol=0.1, rtol=0)
+
+
 def test_a_group_of_lanes_gets_one_problem_with_noise_of_its_own(make):
     task = make(group=2)
     state = task.initial(lanes(), {})
