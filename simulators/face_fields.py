@@ -13,7 +13,7 @@ from .face_factors import FACTORS
 from .face_latent import FaceLatent
 from .faces import ATTRIBUTES
 from .files import whole
-from .semantic_field import FieldFunction, by_attribute, field_steps
+from .semantic_field import FieldFunction, SideBySide, by_attribute, field_steps, padded
 
 WEIGHTS = Path(__file__).parent / "weights" / "face-fields.safetensors"
 ENTANGLEMENT = 0.75  # at which the shipped fields were trained
@@ -34,14 +34,10 @@ class Directions(ABC):
 
 
 class SemanticFields(nn.ModuleDict, Directions):
-    """A published field for each attribute; the published mapping M is the identity here, where latents are flat.
+    """A published field for each attribute; the published mapping M is the identity here, where latents are flat."""
 
-    With `compile` torch.compile fuses the steps, as `backends.fused` does.
-    """
-
-    def __init__(self, layers: int = 8, hidden: int = 128, compile: bool = False) -> None:
+    def __init__(self, layers: int = 8, hidden: int = 128) -> None:
         super().__init__({attribute: FieldFunction(FACTORS, layers, hidden) for attribute in ATTRIBUTES})
-        self.fuses = compile
 
     def forward(self, latent: Tensor) -> Tensor:
         """``[5, B, 40]``: a step of each field from latents ``[B, 40]``."""
@@ -49,15 +45,40 @@ class SemanticFields(nn.ModuleDict, Directions):
 
     def linear_layers(self) -> list[list[nn.Linear]]:
         """Those of each field, from the first to the last."""
-        return [[layer for layer in field.modules() if isinstance(layer, nn.Linear)] for field in self.values()]
+        return [list(field.layers) for field in self.functions()]
+
+    def functions(self) -> list[FieldFunction]:
+        return list(self.values())  # type: ignore[arg-type]
 
     def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
-        fields = list(self.values())
+        fields = self.functions()
 
-        def along(place: int, *walk: Tensor) -> Tensor:
-            return fused(self.fuses, field_steps, fields[place], *walk, count)
+        def along(place: int, point: Tensor, edit: Tensor, direction: Tensor) -> Tensor:
+            return field_steps(fields[place], point, edit, direction, count)
 
         return by_attribute(along, attribute, latent, edit, direction)
+
+
+class FrozenFields(Directions, nn.Module):
+    """What `fields` do, quicker, while they learn no more.
+
+    With `compile` torch.compile fuses the steps, as `backends.fused` does.
+    """
+
+    def __init__(self, fields: SemanticFields, compile: bool = False) -> None:
+        super().__init__()
+        self.fields, self.fuses = fields.requires_grad_(False), compile
+        self.together = SideBySide(fields.functions())
+
+    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        def along(*walk: Tensor) -> Tensor:
+            return fused(self.fuses, field_steps, field, *walk, count)
+
+        if (attribute == attribute[0]).all():
+            field: nn.Module = self.fields.functions()[int(attribute[0])]
+            return along(latent, edit, direction)
+        field = self.together
+        return padded(along, attribute, len(ATTRIBUTES), latent, edit, direction)
 
 
 class StraightLines(nn.Module, Directions):
@@ -84,14 +105,14 @@ def save_fields(fields: SemanticFields, path: Path) -> None:
         partial.chmod(0o644)  # safetensors writes for the owner alone
 
 
-def load_fields(path: Path = WEIGHTS, compile: bool = False) -> SemanticFields:
-    """The shipped fields, or those of a file that ``save_fields`` wrote, frozen; ``compile`` as ``SemanticFields``.
+def load_fields(path: Path = WEIGHTS) -> SemanticFields:
+    """The shipped fields, or those of a file that ``save_fields`` wrote, frozen.
 
     Raises FileNotFoundError and ValueError where there is no such file, or none of these fields in it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no fields at {path}: make them by `retouch make-weights fields`")
-    fields = SemanticFields(compile=compile)
+    fields = SemanticFields()
     try:
         fields.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:

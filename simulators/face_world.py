@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..backends import fused, require_compiler
 from .face_factors import FACTORS
-from .face_fields import ENTANGLEMENT, StraightLines, load_fields
+from .face_fields import ENTANGLEMENT, FrozenFields, StraightLines, load_fields
 from .face_latent import FaceLatent, shown
 from .face_networks import EMBEDDING, load_face_networks
 from .face_renderer import FaceRenderer
@@ -46,7 +46,8 @@ class EmbeddedFaces:
         self.size, self.compile = size, compile
         latent = FaceLatent(entanglement)
         self.latent = latent.to(device)
-        self.base = (load_fields(compile=compile) if base == "field" else StraightLines(latent)).to(device)
+        lines = StraightLines(latent) if base == "line" else FrozenFields(load_fields(), compile)
+        self.base = lines.to(device)
         self.renderer = FaceRenderer(size).to(device)
         self.networks, self.others = (load_face_networks(name, device=device) for name in ("world", "evaluation"))
 

@@ -1,7 +1,7 @@
 """Semantic fields (Jiang et al., Talk-to-Edit, ICCV 2021): small steps that depend on where a latent is, and the walk
 along them until a picture shows what was asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,12 +24,12 @@ class FieldFunction(nn.Module):
     def __init__(self, size: int = 512, layers: int = 8, hidden: int = 512) -> None:
         super().__init__()
         widths = [size, *[hidden] * (layers - 1), size]
-        self._layers = tuple(nn.Linear(*pair) for pair in pairwise(widths))
-        self.field = nn.ModuleList(nn.ModuleDict({"Linear": layer}) for layer in self._layers)
+        self.layers = tuple(nn.Linear(*pair) for pair in pairwise(widths))
+        self.field = nn.ModuleList(nn.ModuleDict({"Linear": layer}) for layer in self.layers)
 
     def forward(self, point: Tensor) -> Tensor:
         x = point
-        for number, layer in enumerate(self._layers):
+        for number, layer in enumerate(self.layers):
             x = linear(leaky_relu(x, SLOPE) if number else x, layer.weight, layer.bias)
         return x
 
@@ -56,6 +56,41 @@ def by_attribute(function: Callable[..., Tensor], attribute: Tensor, *batch: Ten
     lanes = [(attribute == place).nonzero()[:, 0] for place in places]
     parts = [function(place, *(part[own] for part in batch)) for place, own in zip(places, lanes, strict=True)]
     return torch.cat(parts)[torch.cat(lanes).argsort()]
+
+
+class SideBySide(nn.Module):
+    """Fields of one layout, frozen as they are, as one function of points ``[A * M, size]``, M for each of A in turn.
+
+    What takes a call of each layer of each field becomes one of each layer.
+    """
+
+    def __init__(self, fields: Sequence[FieldFunction]) -> None:
+        super().__init__()
+        self.count = len(fields)
+        layers = list(zip(*(field.layers for field in fields), strict=True))
+        with torch.no_grad():
+            self.weights = nn.ParameterList(torch.stack([layer.weight.T for layer in same]) for same in layers)
+            self.biases = nn.ParameterList(torch.stack([layer.bias[None] for layer in same]) for same in layers)
+        self.requires_grad_(False)
+
+    def forward(self, point: Tensor) -> Tensor:
+        x = point.view(self.count, -1, point.shape[1])
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, leaky_relu(x, SLOPE) if number else x, weight)
+        return x.flatten(0, 1)
+
+
+def padded(function: Callable[..., Tensor], attribute: Tensor, count: int, *batch: Tensor) -> Tensor:
+    """``function(*batch)`` of the lanes of each of ``count`` attributes in turn, back in order ``[B, ...]``.
+
+    Of each there are as many, ``[count * M, ...]``, as of the one that has most, and two at least, since one would be
+    compiled for apart: what is missing is filled up by zeros.
+    """
+    each = attribute.bincount(minlength=count)
+    most, order = max(2, int(each.max())), attribute.argsort(stable=True)
+    rank = torch.arange(len(order), device=order.device) - (each.cumsum(0) - each)[attribute[order]]
+    slot = torch.empty_like(order).index_copy(0, order, attribute[order] * most + rank)
+    return function(*(part.new_zeros(count * most, *part.shape[1:]).index_copy(0, slot, part) for part in batch))[slot]
 
 
 @dataclass(frozen=True)

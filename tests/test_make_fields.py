@@ -9,7 +9,7 @@ from retouch.benchmarks import make_fields
 from retouch.benchmarks.checkpoint import read_tensors, write_tensors
 from retouch.benchmarks.fields_card import measure, one_degree
 from retouch.benchmarks.make_fields import Trainer, make
-from retouch.simulators.face_fields import SemanticFields, StraightLines, load_fields, save_fields
+from retouch.simulators.face_fields import FrozenFields, SemanticFields, StraightLines, load_fields, save_fields
 from retouch.simulators.face_latent import FaceLatent
 from retouch.simulators.faces import ATTRIBUTES
 
@@ -108,6 +108,17 @@ def test_files_hold_the_published_keys(tmp_path):
     assert weights["beard.field.7.Linear.weight"].shape == (40, 128)
     again = load_fields(tmp_path / "fields.safetensors")
     assert torch.equal(again(faces(3)), fields(faces(3)))
+
+
+@pytest.mark.parametrize("attribute", [[3], [2, 2, 2], [4, 0, 4, 1, 4, 0]])
+def test_frozen_fields_are_the_fields(attribute):
+    fields, asked = SemanticFields(), torch.tensor(attribute)
+    frozen = FrozenFields(fields)
+    here, edit, direction = faces(len(asked)), faces(len(asked)) / 10, torch.ones(len(asked)) - 2 * (asked % 2)
+    walked = frozen.steps(here, edit, asked, direction, 3)
+    torch.testing.assert_close(walked, fields.steps(here, edit, asked, direction, 3))
+    assert torch.equal(walked[:, 0], frozen.steps(here, edit, asked, direction, 1)[:, 0])
+    assert not any(weight.requires_grad for weight in frozen.parameters())
 
 
 def test_what_is_no_file_of_fields_is_refused(tmp_path):

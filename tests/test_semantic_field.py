@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from retouch.simulators.semantic_field import FieldFunction, by_attribute, field_edit, field_steps
+from retouch.simulators.semantic_field import FieldFunction, SideBySide, by_attribute, field_edit, field_steps, padded
 
 
 class Ruler:
@@ -162,6 +162,24 @@ def test_lanes_are_asked_by_attribute_and_put_back():
 
     assert by_attribute(function, torch.tensor([2, 0, 2, 1]), torch.arange(4)).tolist() == [20, 1, 22, 13]
     assert asked == [(0, [1]), (1, [3]), (2, [0, 2])]
+
+
+def test_lanes_are_filled_up_by_attribute_and_put_back():
+    asked = []
+
+    def function(value):
+        asked.append(value.tolist())
+        return 10 * value
+
+    assert padded(function, torch.tensor([2, 0, 2, 1]), 4, torch.arange(1, 5)).tolist() == [10, 20, 30, 40]
+    assert asked == [[2, 0, 4, 0, 1, 3, 0, 0]]
+
+
+def test_fields_side_by_side_are_the_fields():
+    fields = [FieldFunction(size=6, layers=3, hidden=8) for _ in range(4)]
+    points = torch.randn(4, 5, 6)
+    expected = torch.cat([field(point) for field, point in zip(fields, points, strict=True)])
+    torch.testing.assert_close(SideBySide(fields)(points.flatten(0, 1)), expected)
 
 
 @pytest.mark.parametrize("target", [6.0, 5.2])
