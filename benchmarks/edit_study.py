@@ -1,6 +1,6 @@
 """What reinforcement learning does to an editor, on the embedded world with its exact checker.
 
-    python -m retouch.benchmarks.edit_study [improve|guidance|ablation|report] --seeds 3 --updates 200 --out FOLDER
+    python -m retouch.benchmarks.edit_study [improve|guidance|ablation|report] --seeds 3 --out FOLDER
 
 ``improve``: PPO with LoRA, from a half-trained editor for the exact reward, and from the shipped one for the checker's
 margin, by the last of four steps. ``guidance``: PPO on how strongly each of four steps of the shipped one, which stays
@@ -35,6 +35,7 @@ from .recipes import build_agent, make_task, named_policy, unseen
 from .train import Progress, train, trained_agent
 
 BUDGET = (
+    "updates=80",
     "env.edits=embedded:16384",
     "env.group=8",
     "num_envs=64",
@@ -56,13 +57,13 @@ THRESHOLD = "env.threshold=0.04"  # of distances from the source: the half-train
 ARMS = {
     "half": (HALF, EXACT),
     "shipped": (
-        *(SHIPPED, MARGIN, "env.steps=4", "env.group=4", "num_envs=512"),
+        *("updates=160", SHIPPED, MARGIN, "env.steps=4", "env.group=4", "num_envs=512"),
         *("env.alike=true", "env.eta=0", "env.ending=0.15"),  # a group differs by its last step alone, which is learned
         *("agent.window=3,4", "agent.minibatch=128", "agent.accumulate=4"),
         *("agent.epsilon=1e-8", "agent.lr=2e-3", "agent.average=0.95"),
     ),
     "guided": (
-        *(SHIPPED, MARGIN, "env.control=guidance", "env.steps=4"),
+        *("updates=100", SHIPPED, MARGIN, "env.control=guidance", "env.steps=4"),
         *("policy.sees=t", "policy.log_std=-1.5"),  # one guidance a step, whatever the picture: eight numbers to find
         *("agent.advantage=grouped", "agent.group=source,instruction", "agent.normalize=false", "agent.window=0,4"),
         *("agent.epochs=2", "agent.minibatch=64", "agent.clip=0.2", "agent.lr=5e-3"),
@@ -82,15 +83,14 @@ class Study:
     """How every arm is trained and measured, and where it is kept. ``settings`` amend those of all arms."""
 
     out: Path
-    updates: int
-    problems: int = 512  # held-out, to measure on
+    problems: int = 1024  # held-out, to measure on
     settings: tuple[str, ...] = ()
 
     def folder(self, arm: str, seed: int) -> Path:
         return self.out / arm / f"seed{seed}"
 
     def plan(self, arm: str, seed: int) -> Plan:
-        asked = *BUDGET, *ARMS[arm], f"seed={seed}", f"updates={self.updates}", *self.settings
+        asked = *BUDGET, *ARMS[arm], f"seed={seed}", *self.settings
         last = {setting.partition("=")[0]: setting for setting in asked}
         return plan_run("ImageEdit-v0", "ppo", list(last.values()))
 
@@ -213,15 +213,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", nargs="?", choices=[*STUDIES, "report"], default="improve")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=200, help="rollouts of 64 edits, or of 512 from shipped")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="some of the study's alone")
-    parser.add_argument("--problems", type=int, default=512, help="held-out, to measure on")
+    parser.add_argument("--problems", type=int, default=1024, help="held-out, to measure on")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all arms' runs")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, of one thread each")
     parser.add_argument("--out", type=Path, default=Path("runs/edit-study"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    study = Study(given.out, given.updates, given.problems, tuple(given.set))
+    study = Study(given.out, given.problems, tuple(given.set))
     arms = given.arms or STUDIES.get(given.study, ())
     carry_out(study, () if given.study == "report" else arms, given.seeds, given.jobs)
     report(given.out)

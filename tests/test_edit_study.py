@@ -15,7 +15,7 @@ from retouch.simulators.edits import KINDS
 from retouch.simulators.images import read_image
 
 SHORT = ("env.edits=embedded:40", "env.steps=2", "env.group=2", "num_envs=4", "agent.window=0,1", "policy.rank=2")
-BRIEF = ("eval_every=1", "eval_episodes=2", "agent.minibatch=4", "env.threshold=0.0")
+BRIEF = ("updates=2", "eval_every=1", "eval_episodes=2", "agent.minibatch=4", "env.threshold=0.0")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def study(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("study")
     save_editor(embedded_editor(), folder / "editor.safetensors")
-    return Study(folder / "runs", 2, 4, (f"env.model={folder / 'editor.safetensors'}", *SHORT, *BRIEF))
+    return Study(folder / "runs", 4, (f"env.model={folder / 'editor.safetensors'}", *SHORT, *BRIEF))
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_a_study_goes_on_where_it_was_stopped(study, monkeypatch, capsys):
     carry_out(study, ("half",), 1)
     assert (study.folder("half", 0) / "measured.json").read_text() == first
     with pytest.raises(ValueError, match="has other settings: give another --out"):
-        Study(study.out, 3, 4, study.settings).run("half", 0)
+        Study(study.out, 4, (*study.settings, "updates=3")).run("half", 0)
 
 
 def test_the_report_shows_what_there_is(study, capsys):
