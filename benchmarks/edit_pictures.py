@@ -28,7 +28,7 @@ COLOURS = {
     "both": "#CC79A7",
 }  # Okabe and Ito, 2008
 MARKERS = {"half": "o", "shipped": "s", "guided": "P", "attention": "^", "clip": "v", "both": "D"}
-CHANGED, UNCHANGED = 4, 2  # problems of a grid
+SHOWN = 2  # problems of a grid of each sort
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class Shown:
 
 
 def pick(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> list[int]:
-    """The first ``CHANGED`` of the problems whose verdict changed and the first ``UNCHANGED`` of the others."""
-    changed = before != after
-    return [*np.flatnonzero(changed)[:CHANGED].tolist(), *np.flatnonzero(~changed)[:UNCHANGED].tolist()]
+    """The first ``SHOWN`` of the problems that became right, of those that became wrong, and of the others."""
+    sorts = after & ~before, before & ~after, before == after
+    return [place for sort in sorts for place in np.flatnonzero(sort)[:SHOWN].tolist()]
 
 
 def grid(edits: Sequence[tuple[Shown, Shown]], verdicts: Sequence[tuple[bool, bool]], told: str, path: Path) -> Path:

@@ -27,7 +27,7 @@ from ..agents.rollout import Agent
 from ..envs.core import Task
 from ..envs.image_edit import ImageEdit
 from .checkpoint import write_text
-from .edit_pictures import CHANGED, UNCHANGED, Shown, draw, grid, pick
+from .edit_pictures import SHOWN, Shown, draw, grid, pick
 from .edit_tables import Scores, ablation_rows, ablation_table, improve_rows, improve_table, verdict
 from .evaluate import play
 from .plan import Plan, plan_run, read_plan
@@ -204,7 +204,7 @@ def pictured(out: Path, arm: str, sides: Mapping[str, Scores]) -> Path:
     edits = [(Shown.play(tasks[0], agents[0], FIRST + i), Shown.play(tasks[1], agents[1], FIRST + i)) for i in chosen]
     told = (
         f"Of {len(before)} held-out edits {(after & ~before).sum()} became right and {(before & ~after).sum()} wrong; "
-        f"shown: the first of those (at most {CHANGED}), and the first {UNCHANGED} of the others"
+        f"shown: the first {SHOWN} of either, and of those that stayed as they were"
     )
     return grid(edits, [(bool(before[i]), bool(after[i])) for i in chosen], told, out / f"{arm}-edits.png")
 
