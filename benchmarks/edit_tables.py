@@ -24,7 +24,7 @@ NAMES = {
     "clip": "clipped MAE alone",
     "both": "both (the paper's)",
     "half": "exact, half-trained editor",
-    "shipped": "l1, shipped editor",
+    "shipped": "margin, shipped editor",
     "guided": "margin, guidance of the shipped editor",
 }
 RESAMPLES = 2000
