@@ -161,7 +161,7 @@ def begin(tmp_path):
     """A benchmark of one long run in a process of its own, after its first checkpoint, and where it writes."""
     (tmp_path / "bench.py").write_text(BENCH)
     agents = {"ppo": {}, "random": {}}
-    told = {"steps": 480, "evaluations": 15, "episodes": 2, "films": 0, "settings": SHORT}
+    told = {"steps": 300, "evaluations": 10, "episodes": 2, "films": 0, "settings": SHORT}
     tasks = {"tasks": {"StrokePaint-v0": {"settings": PAINT, "agents": agents}}}
     (tmp_path / "tiny.json").write_text(json.dumps(told | tasks))
     command = [sys.executable, "bench.py", "tiny.json", "out"]
@@ -187,9 +187,9 @@ def test_stopped_in_the_middle_it_goes_on(tmp_path, number):
     (checkpoint,) = (tmp_path / "out").glob("*/ppo/*/checkpoints/update*.pt")
     assert not (tmp_path / "out" / "results.jsonl").read_text()
     updates, records = finish(tmp_path)
-    assert updates == list(range(1, 81))
+    assert updates == list(range(1, 51))
     assert [(one["agent"], one["status"]) for one in records] == [("ppo", "done"), ("random", "done")]
-    assert checkpoint.stem < "update_00000080", "it was stopped too late to tell"
+    assert checkpoint.stem < "update_00000050", "it was stopped too late to tell"
 
 
 @pytest.mark.slow
