@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..simulators.face_factors import FACTORS, IDENTITY
-from ..simulators.face_fields import ENTANGLEMENT, SemanticFields, StraightLines
+from ..simulators.face_fields import ENTANGLEMENT, FrozenFields, SemanticFields, StraightLines
 from ..simulators.face_latent import FaceLatent
 from ..simulators.faces import ATTRIBUTES, DEGREES
 
@@ -26,7 +26,7 @@ def measure(fields: SemanticFields, count: int, seed: int) -> Table:
     """
     latent = FaceLatent(ENTANGLEMENT)
     noise = torch.randn(count, FACTORS, generator=torch.Generator().manual_seed(seed))
-    bases: dict[str, Step] = {"field": fields.step, "line": StraightLines(latent).step}
+    bases: dict[str, Step] = {"field": FrozenFields(fields).step, "line": StraightLines(latent).step}
     return {
         f"{name}: {attribute}": one_degree(latent, noise, step, place)
         for name, step in bases.items()

@@ -13,7 +13,7 @@ from .face_factors import FACTORS
 from .face_latent import FaceLatent
 from .faces import ATTRIBUTES
 from .files import whole
-from .semantic_field import FieldFunction, SideBySide, by_attribute, field_steps, padded
+from .semantic_field import FieldFunction, SideBySide, field_steps, padded
 
 WEIGHTS = Path(__file__).parent / "weights" / "face-fields.safetensors"
 ENTANGLEMENT = 0.75  # at which the shipped fields were trained
@@ -33,7 +33,7 @@ class Directions(ABC):
         return self.steps(latent, torch.zeros_like(latent), attribute, direction, 1)[:, 0]
 
 
-class SemanticFields(nn.ModuleDict, Directions):
+class SemanticFields(nn.ModuleDict):
     """A published field for each attribute; the published mapping M is the identity here, where latents are flat."""
 
     def __init__(self, layers: int = 8, hidden: int = 128) -> None:
@@ -50,17 +50,9 @@ class SemanticFields(nn.ModuleDict, Directions):
     def functions(self) -> list[FieldFunction]:
         return list(self.values())  # type: ignore[arg-type]
 
-    def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
-        fields = self.functions()
-
-        def along(place: int, point: Tensor, edit: Tensor, direction: Tensor) -> Tensor:
-            return field_steps(fields[place], point, edit, direction, count)
-
-        return by_attribute(along, attribute, latent, edit, direction)
-
 
 class FrozenFields(Directions, nn.Module):
-    """What `fields` do, quicker, while they learn no more.
+    """The steps along `fields` that learn no more.
 
     With `compile` torch.compile fuses the steps, as `backends.fused` does.
     """
