@@ -12,8 +12,8 @@ from .. import backends
 class DDIM(nn.Module):
     """`steps` steps of DDIM (Song et al., ICLR 2021, equations 12 and 16) with noise `eta` under a schedule.
 
-    `ending`, unless it is 0, is the deviation of the last step's fresh noise, whatever `eta`: DDIM's
-    own, of a schedule that ends in clean pictures, is next to nothing or nothing, so that there is nothing to explore.
+    `ending`, unless it is 0, is the deviation of the last step's fresh noise, whatever `eta`: DDIM's own, of a schedule
+    that ends in clean pictures, is next to nothing or nothing, so that there is nothing to explore.
 
     Steps are counted down: step `steps` starts from pure noise, step 1 ends in the picture. All that a step needs
     lies in tables on the module's device, so the steps of a batch may differ and nothing waits for the host.

@@ -37,7 +37,9 @@ class SemanticFields(nn.ModuleDict):
     """A published field for each attribute; the published mapping M is the identity here, where latents are flat."""
 
     def __init__(self, layers: int = 8, hidden: int = 128) -> None:
-        super().__init__({attribute: FieldFunction(FACTORS, layers, hidden) for attribute in ATTRIBUTES})
+        functions = tuple(FieldFunction(FACTORS, layers, hidden) for _ in ATTRIBUTES)
+        super().__init__(dict(zip(ATTRIBUTES, functions, strict=True)))
+        self.functions = functions
 
     def forward(self, latent: Tensor) -> Tensor:
         """``[5, B, 40]``: a step of each field from latents ``[B, 40]``."""
@@ -45,10 +47,7 @@ class SemanticFields(nn.ModuleDict):
 
     def linear_layers(self) -> list[list[nn.Linear]]:
         """Those of each field, from the first to the last."""
-        return [list(field.layers) for field in self.functions()]
-
-    def functions(self) -> list[FieldFunction]:
-        return list(self.values())  # type: ignore[arg-type]
+        return [list(field.layers) for field in self.functions]
 
 
 class FrozenFields(Directions, nn.Module):
@@ -60,16 +59,17 @@ class FrozenFields(Directions, nn.Module):
     def __init__(self, fields: SemanticFields, compile: bool = False) -> None:
         super().__init__()
         self.fields, self.fuses = fields.requires_grad_(False), compile
-        self.together = SideBySide(fields.functions())
+        self.together = SideBySide(fields.functions)
 
     def steps(self, latent: Tensor, edit: Tensor, attribute: Tensor, direction: Tensor, count: int) -> Tensor:
+        alone = bool((attribute == attribute[0]).all())
+        field = self.fields.functions[int(attribute[0])] if alone else self.together
+
         def along(*walk: Tensor) -> Tensor:
             return fused(self.fuses, field_steps, field, *walk, count)
 
-        if (attribute == attribute[0]).all():
-            field: nn.Module = self.fields.functions()[int(attribute[0])]
+        if alone:
             return along(latent, edit, direction)
-        field = self.together
         return padded(along, attribute, len(ATTRIBUTES), latent, edit, direction)
 
 

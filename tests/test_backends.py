@@ -87,7 +87,7 @@ def test_without_a_compiler_one_is_told_what_to_do(monkeypatch):
         backends.require_compiler(torch.device("cpu"))
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library allocates here")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told; elsewhere nothing is done")
 def test_freed_memory_is_kept_unless_the_user_decides():
     code = ("import resource; from retouch import backends\n"
             "def faults():\n"

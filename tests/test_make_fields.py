@@ -117,7 +117,7 @@ def test_frozen_fields_are_the_fields(attribute):
     frozen = FrozenFields(fields)
 
     def along(place, *walk):
-        return field_steps(fields.functions()[place], *walk, 3)
+        return field_steps(fields.functions[place], *walk, 3)
 
     here, edit, direction = faces(len(asked)), faces(len(asked)) / 10, torch.ones(len(asked)) - 2 * (asked % 2)
     walked = frozen.steps(here, edit, asked, direction, 3)
