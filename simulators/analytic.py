@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 
 from ..backends import compiled
-from .brushes import BRUSHES
+from .brushes import BRUSHES, Brush
 from .renderer import Renderer
-from .tiles import TILE, Composite, Touched, tiled, touched_tiles, untiled
+from .tiles import COLUMNS, ROWS, Composite, Touched, composited, cut, pieces, touched_tiles
 
 BATCH = {"cpu": 8000}  # tiles evaluated at once: enough to share among threads, few enough for the cache
 LARGE_BATCH = 65536  # the same on an accelerator
+UNROLLED = 16  # strokes on a canvas that are composited in one compiled loop
 STROKES = 4096  # strokes looked at in one go: bounds the memory that finding their tiles takes
 
 
@@ -36,36 +37,64 @@ class AnalyticRenderer(Renderer):
 
     def _dense(self, shape: Tensor) -> Tensor:
         touched, alpha = self._alpha(shape)
-        blank = alpha.new_zeros(len(shape) * (self.size // TILE) ** 2, TILE, TILE)
-        return untiled(blank.index_copy(0, self._at(touched), alpha)[:, None], self.size)[:, 0]
+        blank = shape.new_zeros(len(shape), 1, self.size, self.size)
+        where = pieces(self._at(touched), blank.shape)
+        return blank.view(-1, COLUMNS).index_copy(0, where.flatten(), alpha.view(-1, COLUMNS)).view(blank[:, 0].shape)
 
     def _paint(self, canvas: Tensor, strokes: Tensor, mask: Tensor | None) -> Tensor:
         lanes, rounds = strokes.shape[:2]
-        strokes = strokes.transpose(0, 1).flatten(0, 1)  # all first strokes, then all second ones, ...
-        touched, alpha = self._alpha(strokes[:, : self.num_params])
+        strokes = strokes.transpose(0, 1)  # all first strokes, then all second ones, ...
+        shape, colour = strokes.split([self.num_params, 3], 2)
+        touched, alpha = self._alpha(shape.flatten(0, 1))
         at = self._at(touched._replace(stroke=touched.stroke % lanes))
         if mask is not None:
-            alpha = alpha * tiled(mask)[at, 0]
+            alpha = alpha * cut(mask, pieces(at, mask.shape))[:, 0]
+        learning = any(part.requires_grad for part in (canvas, alpha, colour))
+        if self.fused and rounds <= UNROLLED and not learning:
+            return self._in_one_loop(canvas, alpha, colour, self._at(touched))
         sizes = torch.bincount(touched.stroke // lanes, minlength=rounds).tolist()
-        tiles = tiled(canvas)
-        painted = Composite.apply(tiles, alpha, strokes[touched.stroke, self.num_params :], at, sizes)
-        return untiled(painted, self.size)
+        return Composite.apply(canvas, alpha, colour.flatten(0, 1)[touched.stroke], at, sizes)
+
+    def _in_one_loop(self, canvas: Tensor, alpha: Tensor, colour: Tensor, at: Tensor) -> Tensor:
+        """What `Composite` makes of `colour` `[K, B, 3]` and of tiles `alpha`, which are `at` of `[K, B]` images."""
+        down, across = self.size // ROWS, self.size // COLUMNS
+        number = at.new_zeros(colour[..., 0].numel() * down * across)  # 0: a blank tile, put before those of alpha
+        number[at] = torch.arange(1, len(at) + 1, device=at.device)
+        alpha = torch.cat([alpha.new_zeros(1, ROWS, COLUMNS), alpha])
+        tiles = canvas.reshape(len(canvas), -1, down, ROWS, across, COLUMNS)
+        tiles = compiled(composited)(tiles, alpha, colour, number.view(*colour.shape[:2], down, across))
+        return tiles.view(canvas.shape)
 
     def _at(self, touched: Touched) -> Tensor:
         """Where the tiles are among those of the images that the strokes are in."""
-        across = self.size // TILE
-        return (touched.stroke * across + touched.row) * across + touched.column
+        down, across = self.size // ROWS, self.size // COLUMNS
+        return (touched.stroke * down + touched.row) * across + touched.column
 
     def _alpha(self, shape: Tensor) -> tuple[Touched, Tensor]:
-        """The tiles that strokes `[N, P]` touch, and their opacity there `[M, TILE, TILE]`."""
+        """The tiles that strokes `[N, P]` touch, and their opacity there `[M, ROWS, COLUMNS]`."""
         geometry = self.brush.geometry(shape, self.size)
         touched = touched_tiles(self.brush.boxes(geometry.detach()), self.size)
-        pixel = torch.arange(TILE, device=shape.device)[:, None]
-        opacity = compiled(self.brush.alpha, self.fused)
         batch = LARGE_BATCH if self.fused else BATCH.get(shape.device.type, LARGE_BATCH)
-        alpha = [geometry.new_zeros(0, TILE, TILE)]
-        for stroke, row, column in zip(*(index.split(batch) for index in touched), strict=True):
-            rows, columns = (row * TILE + pixel).float(), (column * TILE + pixel).float()
-            tiles = opacity(geometry[:, stroke], rows[:, None], columns[None])
-            alpha.append(tiles.permute(2, 0, 1).contiguous())
-        return touched, torch.cat(alpha)
+        opacity, pixels = compiled(in_tiles, self.fused), self._pixels(shape.device)
+        alpha = [
+            opacity(self.brush, geometry[:, stroke], (row * ROWS).float(), (column * COLUMNS).float(), *pixels)
+            for stroke, row, column in zip(*(index.split(batch) for index in touched), strict=True)
+        ]
+        return touched, alpha[0] if len(alpha) == 1 else torch.cat(alpha)
+
+    def _pixels(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Row and column of a tile's pixels; as one loop, which is what can be fused."""
+        down = torch.arange(float(ROWS), device=device).view(-1, 1, 1)
+        across = torch.arange(float(COLUMNS), device=device).view(1, -1, 1)
+        if self.fused:
+            down, across = (part.expand(ROWS, COLUMNS, 1).flatten(0, 1) for part in (down, across))
+        return down, across
+
+
+def in_tiles(brush: Brush, geometry: Tensor, row: Tensor, column: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Opacity `[n, ROWS, COLUMNS]` of the strokes `[G, n]`, each at the pixels `down`, `across` of its tile.
+
+    The tile begins at the pixel `row` `[n]`, `column` `[n]`.
+    """
+    alpha = brush.alpha(geometry, row + down, column + across)
+    return alpha.flatten(0, -2).t().contiguous().view(-1, ROWS, COLUMNS)

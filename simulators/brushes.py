@@ -39,7 +39,7 @@ class Brush(Protocol):
         """Where the strokes may leave paint."""
 
     def alpha(self, geometry: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Opacity `[T, T, n]` of the strokes `[G, n]` at the pixels row `[T, 1, n]`, column `[1, T, n]`."""
+        """Opacity `[R, C, n]` of the strokes `[G, n]` at the pixels row `[R, 1, n]`, column `[1, C, n]`."""
 
 
 def _pixel(value: Tensor, size: int, offset: float = -0.5) -> Tensor:
@@ -124,7 +124,7 @@ class Curve:
         return last - (h - h.detach()) * inverse
 
     def _search(self, geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-        """t* and t+, each `[T, T, n]`."""
+        """t* and t+, each `[R, C, n]`."""
         nearest, covered = self._sample(geometry, row, column)
         h, slope, bend = _quartic(geometry, row, column)
         spacing = LAST_T / (len(self.TIMES) - 1)
@@ -140,23 +140,25 @@ class Curve:
 
     def _sample(self, geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         """Of the discs at `TIMES`, t of the nearest and of the last to cover the pixel (or 0)."""
-        times = torch.tensor(self.TIMES, device=geometry.device)
-        x, y, radius = _disc(geometry[:, None, None], times[:, None, None])  # [len(TIMES), 1, n]
-        rows = (x - row[:, 0]).square_() - radius * radius
-        columns = (y - column[0]).square_()
-        lowest = rows[0][:, None] + columns[0]
+        times = torch.tensor(self.TIMES, device=geometry.device)[:, None, None]
+        x, y, radius = _disc(geometry[:, None, None], times)  # [len(TIMES), 1, n]
+        square = radius * radius
+
+        def h(i: int) -> Tensor:
+            return (x[i] - row).square_().sub_(square[i]) + (y[i] - column).square_()
+
+        lowest = h(0)
         nearest = covered = torch.zeros_like(lowest)
-        # float comparisons in place are vectorised, torch.where is not: t only grows, so the maximum of 0 or t will do
         for i, t in enumerate(self.TIMES[1:], 1):
-            h = rows[i][:, None] + columns[i]
-            nearest = torch.maximum(nearest, (lowest - h).gt_(0).mul_(t))
-            lowest = torch.minimum(lowest, h)
-            covered = torch.maximum(covered, h.le_(0).mul_(t))
+            current = h(i)
+            nearest = _later(t, current - lowest, nearest)
+            lowest = torch.minimum(lowest, current)
+            covered = _later(t, current, covered)
         return nearest, covered
 
 
 def _quartic(geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Map, Map, Map]:
-    """h, h' and h'' of `Curve` as functions of t `[T, T, n]`."""
+    """h, h' and h'' of `Curve` as functions of t `[R, C, n]`."""
     ax, ay, bx, by, cx, cy, r0, r1 = geometry[:8]
     x, y = cx - row, cy - column
     q4, q3 = _square(ax, ay), 2 * (ax * bx + ay * by)
@@ -175,6 +177,13 @@ def _disc(geometry: Tensor, t: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """Centre and radius of the curve's disc at `t`."""
     ax, ay, bx, by, cx, cy, r0, r1 = geometry[:8]
     return (ax * t + bx) * t + cx, (ay * t + by) * t + cy, r0 + r1 * t
+
+
+def _later(t: float, value: Tensor, earlier: Tensor) -> Tensor:
+    """t where `value`, which may be overwritten, is below 0, and `earlier`, which is less than t, elsewhere."""
+    if torch.compiler.is_compiling():
+        return torch.where(value < 0, t, earlier)
+    return torch.maximum(earlier, value.lt_(0).mul_(t))  # in eager mode torch.where takes ten times as long
 
 
 def _square(x: Tensor, y: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
-"""Tiles of an image that strokes touch, and painting them in order in one buffer."""
+"""Tiles of an image that strokes touch, and painting them in order."""
 
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import embedding
 
 from .brushes import EDGE, Boxes
 
-TILE = 8  # pixels
+ROWS, COLUMNS = 4, 16  # pixels of a tile; its rows are as long as a CPU's longest vectors
 
 
 class Touched(NamedTuple):
@@ -21,10 +22,8 @@ class Touched(NamedTuple):
 
 def touched_tiles(boxes: Boxes, size: int) -> Touched:
     """The tiles that come within `radius` of any of a stroke's boxes, anti-aliased rim included."""
-    low = torch.arange(0, size, TILE, device=boxes.radius.device)[:, None, None]
-    high = low + TILE - 1
-    rows = torch.maximum(boxes.top - high, low - boxes.bottom).clamp_min_(0).square_()
-    columns = torch.maximum(boxes.left - high, low - boxes.right).clamp_min_(0).square_()
+    rows = _gaps(boxes.top, boxes.bottom, size, ROWS)
+    columns = _gaps(boxes.left, boxes.right, size, COLUMNS)
     columns -= (boxes.radius + EDGE).square()
     excess = rows[:, None, 0] + columns[None, :, 0]
     for piece in range(1, boxes.radius.shape[0]):
@@ -32,48 +31,81 @@ def touched_tiles(boxes: Boxes, size: int) -> Touched:
     return Touched(*(excess <= 0).permute(2, 0, 1).nonzero(as_tuple=True))
 
 
-def tiled(image: Tensor) -> Tensor:
-    """A copy of `[B, C, H, W]` as its tiles `[B * H / TILE * W / TILE, C, TILE, TILE]`, each in one piece of memory."""
-    batch, channels, height, width = image.shape
-    cut = image.reshape(batch, channels, height // TILE, TILE, width // TILE, TILE).permute(0, 2, 4, 1, 3, 5)
-    return cut.clone(memory_format=torch.contiguous_format).view(-1, channels, TILE, TILE)
+def _gaps(low: Tensor, high: Tensor, size: int, length: int) -> Tensor:
+    """Squares `[size / length, S, N]` of the distances, along one axis, of `low` to `high` `[S, N]` from the tiles."""
+    first = torch.arange(0, size, length, device=low.device)[:, None, None]
+    return torch.maximum(low - (first + length - 1), first - high).clamp_min_(0).square_()
 
 
-def untiled(tiles: Tensor, size: int) -> Tensor:
-    """The images `[B, C, size, size]` of `tiled`."""
-    cut = tiles.view(-1, size // TILE, size // TILE, *tiles.shape[1:])
-    return cut.permute(0, 3, 1, 4, 2, 5).reshape(len(cut), -1, size, size)
+def pieces(at: Tensor, shape: torch.Size) -> Tensor:
+    """Where the tiles `at` `[M]`, counted row by row and image by image, lie in images of `shape` `[B, C, H, W]`.
+
+    Indices `[M, C * ROWS]` of pieces of COLUMNS pixels, as which `cut` and `paste` see an image.
+    """
+    _, channels, height, width = shape
+    across = width // COLUMNS
+    tiles = height // ROWS * across
+    image, row, column = at // tiles, at % tiles // across, at % across
+    first = (image * channels * height + row * ROWS) * across + column
+    down = torch.arange(channels, device=at.device)[:, None] * height + torch.arange(ROWS, device=at.device)
+    return first[:, None] + (down * across).flatten()
+
+
+def cut(images: Tensor, where: Tensor) -> Tensor:
+    """Copies `[M, C, ROWS, COLUMNS]` of the tiles at the `pieces` `where` `[M, C * ROWS]` of images `[B, C, H, W]`."""
+    tiles = images.reshape(-1, COLUMNS).index_select(0, where.flatten())
+    return tiles.view(len(where), images.shape[1], ROWS, COLUMNS)
+
+
+def paste(images: Tensor, where: Tensor, tiles: Tensor) -> Tensor:
+    """`images`, which are contiguous, changed in place: what `cut` would copy becomes `tiles`."""
+    images.view(-1, COLUMNS).index_copy_(0, where.flatten(), tiles.reshape(-1, COLUMNS))
+    return images
 
 
 class Composite(torch.autograd.Function):
-    """Lays tiles over the `tiles` `[N, 3, TILE, TILE]` of canvases, in place, round by round.
+    """Lays tiles over canvases `[B, 3, H, W]`, round by round.
 
-    Of those laid on, m has opacity `alpha` `[M, TILE, TILE]` and `colour` `[M, 3]` and lies over tile `at` `[M]`;
+    Of those laid on, m has opacity `alpha` `[M, ROWS, COLUMNS]` and `colour` `[M, 3]` and lies over tile `at` `[M]`;
     `rounds` are the sizes of consecutive rounds, within which no tile is touched twice.
     """
 
     @staticmethod
-    def forward(ctx: Any, tiles: Tensor, alpha: Tensor, colour: Tensor, at: Tensor, rounds: list[int]) -> Tensor:
+    def forward(ctx: Any, canvas: Tensor, alpha: Tensor, colour: Tensor, at: Tensor, rounds: list[int]) -> Tensor:
+        canvas, where = canvas.clone(memory_format=torch.contiguous_format), pieces(at, canvas.shape)
         saved, learning = [], any(ctx.needs_input_grad)
-        for a, c, where in zip(alpha.split(rounds), colour.split(rounds), at.split(rounds), strict=True):
-            under = tiles.index_select(0, where)
-            tiles.index_copy_(0, where, torch.lerp(under, c[:, :, None, None], a[:, None]))
+        for a, c, place in zip(alpha.split(rounds), colour.split(rounds), where.split(rounds), strict=True):
+            under = cut(canvas, place)
+            paste(canvas, place, torch.lerp(under, c[:, :, None, None], a[:, None]))
             if learning:
                 saved.append(under)
-        ctx.mark_dirty(tiles)
-        ctx.save_for_backward(alpha, colour, at, *saved)
-        return tiles
+        ctx.save_for_backward(alpha, colour, where, *saved)
+        return canvas
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        alpha, colour, at, *under = ctx.saved_tensors
+        alpha, colour, where, *under = ctx.saved_tensors
         rounds, grad = [len(tiles) for tiles in under], grads[0].clone(memory_format=torch.contiguous_format)
         grad_alpha, grad_colour = torch.empty_like(alpha), torch.empty_like(colour)
-        parts = zip(under, *(x.split(rounds) for x in (alpha, colour, at, grad_alpha, grad_colour)), strict=True)
-        for below, a, c, where, grad_a, grad_c in reversed(list(parts)):
-            above = grad.index_select(0, where)
+        parts = zip(under, *(x.split(rounds) for x in (alpha, colour, where, grad_alpha, grad_colour)), strict=True)
+        for below, a, c, place, grad_a, grad_c in reversed(list(parts)):
+            above = cut(grad, place)
             torch.sum(above * (c[:, :, None, None] - below), 1, out=grad_a)
             torch.sum(above * a[:, None], (2, 3), out=grad_c)
-            grad.index_copy_(0, where, above.mul_((1 - a)[:, None]))
+            paste(grad, place, above.mul_((1 - a)[:, None]))
         return grad, grad_alpha, grad_colour, None, None
+
+
+def composited(tiles: Tensor, alpha: Tensor, colour: Tensor, tile: Tensor) -> Tensor:
+    """K strokes laid over each of B canvases, pixel by pixel: for torch.compile, which does it in one loop.
+
+    Canvases are `[B, 3, H / ROWS, ROWS, W / COLUMNS, COLUMNS]`. Stroke k of canvas b has `colour` `[K, B, 3]` and,
+    where `tile` `[K, B, H / ROWS, W / COLUMNS]` is m, the opacity `alpha[m]`, of `[M, ROWS, COLUMNS]`.
+    """
+    alpha = alpha.view(-1, COLUMNS)
+    row = torch.arange(ROWS, device=tile.device)[:, None]
+    for c, m in zip(colour, tile, strict=True):
+        over = embedding(m[:, :, None] * ROWS + row, alpha)  # [B, H / ROWS, ROWS, W / COLUMNS, COLUMNS]
+        tiles = tiles + over[:, None] * (c[:, :, None, None, None, None] - tiles)
+    return tiles

@@ -1,10 +1,12 @@
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from retouch import backends
 from retouch.benchmarks import make_renderer as maker
 from retouch.simulators import analytic
 from retouch.simulators.neural_renderer import WEIGHTS, PublishedRenderer, load_neural
@@ -245,10 +247,22 @@ def test_missing_weights_name_the_file_and_the_way_out(tmp_path) -> None:  # typ
         load_neural(128, tmp_path / "renderer.safetensors")
 
 
+@pytest.mark.parametrize("strokes", [1, 4, analytic.UNROLLED + 1])
+def test_traced_for_the_compiler_it_paints_the_same_to_rounding(monkeypatch, strokes):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    backends.compiled.cache_clear()
+    canvas, strokes, mask = random_scene(strokes=strokes)
+    plain, fused = (make_renderer("analytic", 32, compile=compile) for compile in (False, True))
+    torch.testing.assert_close(fused.paint(canvas, strokes, mask), plain.paint(canvas, strokes, mask))
+    backends.compiled.cache_clear()
+
+
 @pytest.mark.slow
 def test_compiled_it_paints_and_learns_the_same_to_rounding():
     plain, fused = make_renderer("analytic:circle", 32), make_renderer("analytic:circle", 32, compile=True)
     for lanes in (1, 5):
+        scene = random_scene(lanes)
+        torch.testing.assert_close(fused.paint(*scene), plain.paint(*scene))
         canvas, strokes = torch.rand(lanes, 3, 32, 32), torch.rand(lanes, 4, 13, requires_grad=True)
         painted = [renderer.paint(canvas, strokes) for renderer in (plain, fused)]
         torch.testing.assert_close(*painted)
