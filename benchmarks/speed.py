@@ -122,7 +122,7 @@ def step_speed(player: Player, num_envs: int, seconds: float = SECONDS) -> StepS
         steps = min(steps, RANDOM_STEPS)
     batch = TorchVectorEnv(task, num_envs, autoreset_mode="SameStep", tensors="torch")
     share = seconds / (2 + REPEATS) / 3  # of an episode: one before, those repeated, one of them to warm up
-    actions = script(batch, agent, steps, share)
+    actions = script(batch, agent, steps, seconds)
     forget_peak(task.device)
     model = model_share(batch, actions, share)
     peak = peak_bytes(task.device)
@@ -164,7 +164,7 @@ def update_speed(training: Training, rollout: int, seconds: float = SECONDS) -> 
 def script(env: TorchVectorEnv, agent: Agent, steps: int, seconds: float) -> list[Tensor]:
     """What ``agent`` does in the first ``steps`` steps, as far as it gets: deciding it is no part of a measurement.
 
-    The first one takes what it needs, which may be the time to compile something.
+    The first LEAST take what they need, which may be the time to compile something.
     """
     obs, _ = env.reset(seed=0)
     actions: list[Tensor] = []
@@ -172,7 +172,8 @@ def script(env: TorchVectorEnv, agent: Agent, steps: int, seconds: float) -> lis
     while len(actions) < steps and (len(actions) < LEAST or time.perf_counter() - begun < seconds):
         actions.append(agent.act(obs, explore=False)[0])
         obs, *_ = env.step(actions[-1])
-        begun = min(begun, time.perf_counter())
+        if len(actions) == LEAST:
+            begun = time.perf_counter()
     return actions
 
 

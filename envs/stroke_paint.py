@@ -121,7 +121,7 @@ class StrokePaint(Task[PaintState]):
         drawn = rng.integers(len(self.targets))
         scene = self._asked(options, len(rng)) or self.targets[drawn]
         canvas = self._images("canvas", options, len(rng)) if "canvas" in options else self.ground
-        return self._begin(as_unit(canvas).expand(scene.image.shape), scene, torch.zeros_like(drawn))
+        return self._begin(as_unit(canvas).expand(scene.image.shape).contiguous(), scene, torch.zeros_like(drawn))
 
     def observe(self, state: PaintState) -> Obs:
         canvas = compiled(as_bytes, self.compile)(state.canvas)

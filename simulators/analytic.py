@@ -76,10 +76,10 @@ class AnalyticRenderer(Renderer):
         touched = touched_tiles(self.brush.boxes(geometry.detach()), self.size)
         batch = LARGE_BATCH if self.fused else BATCH.get(shape.device.type, LARGE_BATCH)
         opacity, pixels = compiled(in_tiles, self.fused), self._pixels(shape.device)
-        alpha = [
-            opacity(self.brush, geometry[:, stroke], (row * ROWS).float(), (column * COLUMNS).float(), *pixels)
-            for stroke, row, column in zip(*(index.split(batch) for index in touched), strict=True)
-        ]
+        alpha = []
+        for stroke, row, column in zip(*(index.split(batch) for index in touched), strict=True):
+            first = (row * ROWS).float(), (column * COLUMNS).float()
+            alpha.append(opacity(self.brush, geometry.index_select(1, stroke), *first, *pixels))
         return touched, alpha[0] if len(alpha) == 1 else torch.cat(alpha)
 
     def _pixels(self, device: torch.device) -> tuple[Tensor, Tensor]:
