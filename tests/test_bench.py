@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -165,7 +166,8 @@ def begin(tmp_path):
     tasks = {"tasks": {"StrokePaint-v0": {"settings": PAINT, "agents": agents}}}
     (tmp_path / "tiny.json").write_text(json.dumps(told | tasks))
     command = [sys.executable, "bench.py", "tiny.json", "out"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where a shell in the background ignores it
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, preexec_fn=heeded)
     while not list((tmp_path / "out").glob("*/ppo/*/checkpoints/update*.pt")):
         assert process.poll() is None, "it ended before it was stopped"
         time.sleep(0.02)
