@@ -57,10 +57,9 @@ def cut(images: Tensor, where: Tensor) -> Tensor:
     return tiles.view(len(where), images.shape[1], ROWS, COLUMNS)
 
 
-def paste(images: Tensor, where: Tensor, tiles: Tensor) -> Tensor:
-    """`images`, which are contiguous, changed in place: what `cut` would copy becomes `tiles`."""
+def paste(images: Tensor, where: Tensor, tiles: Tensor) -> None:
+    """Change `images`, which are contiguous, in place: what `cut` would copy becomes `tiles`."""
     images.view(-1, COLUMNS).index_copy_(0, where.flatten(), tiles.reshape(-1, COLUMNS))
-    return images
 
 
 class Composite(torch.autograd.Function):
