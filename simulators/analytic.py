@@ -46,14 +46,15 @@ class AnalyticRenderer(Renderer):
         strokes = strokes.transpose(0, 1)  # all first strokes, then all second ones, ...
         shape, colour = strokes.split([self.num_params, 3], 2)
         touched, alpha = self._alpha(shape.flatten(0, 1))
-        at = self._at(touched._replace(stroke=touched.stroke % lanes))
+        at = self._at(touched)
+        below = at % (lanes * (self.size // ROWS) * (self.size // COLUMNS))  # of the canvases' tiles
         if mask is not None:
-            alpha = alpha * cut(mask, pieces(at, mask.shape))[:, 0]
+            alpha = alpha * cut(mask, pieces(below, mask.shape))[:, 0]
         learning = any(part.requires_grad for part in (canvas, alpha, colour))
         if self.fused and rounds <= UNROLLED and not learning:
-            return self._in_one_loop(canvas, alpha, colour, self._at(touched))
+            return self._in_one_loop(canvas, alpha, colour, at)
         sizes = torch.bincount(touched.stroke // lanes, minlength=rounds).tolist()
-        return Composite.apply(canvas, alpha, colour.flatten(0, 1)[touched.stroke], at, sizes)
+        return Composite.apply(canvas, alpha, colour.flatten(0, 1)[touched.stroke], below, sizes)
 
     def _in_one_loop(self, canvas: Tensor, alpha: Tensor, colour: Tensor, at: Tensor) -> Tensor:
         """What `Composite` makes of `colour` `[K, B, 3]` and of tiles `alpha`, which are `at` of `[K, B]` images."""
