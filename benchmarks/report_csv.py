@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from typing import Any
 
-from .report_data import RETURN, Run, line_numbers
-from .report_figures import Figures, measured
+from .report_data import Run, line_numbers
+from .report_figures import Figures
 from .report_tables import over_several
 from .statistics import Interval
 
@@ -26,9 +26,8 @@ def records(known: Figures) -> Iterator[dict[str, Any]]:
     """The rows."""
     for task, standings in known.standings.items():
         for own in standings:
-            names = dict.fromkeys([RETURN, *(name for run in own.runs for name in run.metrics)])
-            found = {name: measured(own.runs, name) for name in names} | ({"scaled": own.scaled} if own.scaled else {})
-            for metric, interval in found.items():
+            scaled = {"scaled": own.scaled} if own.scaled else {}
+            for metric, interval in {**own.measures, **scaled}.items():
                 yield record("task", own.runs, interval, task=task, agent=own.agent, metric=metric)
     for all_of in over_several(known):
         for name, interval in all_of.estimates.items():

@@ -1,5 +1,6 @@
 """Every figure of a report, estimated once: an agent on a task, an agent over tasks, one agent against another."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -21,6 +22,7 @@ from .statistics import Interval
 
 THRESHOLDS = np.linspace(-0.25, 1.0, 51)  # of performance profiles
 NOWHERE = Interval(float("nan"), float("nan"), float("nan"))
+MOMENT = re.compile(r"(.+)/([a-z]+)_(\d+)$")  # a metric on the way: its name at the end, the unit, how many of them
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,27 @@ class Standing:
     task: str
     agent: str
     runs: Sequence[Run]
+    measures: Mapping[str, Interval]  # every metric, over runs and episodes; NOWHERE of one that says nothing
     score: Interval  # of the task's metric
     scaled: Interval | None  # the same, where random is 0 and the ceiling 1
-    rewarded: Interval  # the return
     curve: tuple[np.ndarray, Band] | None  # environment steps [T] and the score there
+
+    @property
+    def rewarded(self) -> Interval:
+        return self.measured(RETURN)
+
+    def measured(self, metric: str) -> Interval:
+        """NOWHERE if it was not."""
+        return self.measures.get(metric, NOWHERE)
+
+    def along(self) -> dict[tuple[str, str], dict[int, Interval]]:
+        """The metrics, with their unit, that were measured at several moments of an episode, by these."""
+        found: dict[tuple[str, str], dict[int, Interval]] = {}
+        for name, interval in self.measures.items():
+            moment = MOMENT.match(name)
+            if moment and "/" not in moment[1] and interval is not NOWHERE:
+                found.setdefault((moment[1], moment[2]), {})[int(moment[3])] = interval
+        return {metric: dict(sorted(moments.items())) for metric, moments in found.items() if len(moments) > 1}
 
 
 @dataclass(frozen=True)
@@ -79,12 +98,14 @@ def figures(results: Results) -> Figures:
 
 
 def standing(results: Results, task: str, agent: str) -> Standing:
-    runs, metric = results.of(task, agent), results.metric(task)
-    score, scaled = measured(runs, metric), None
+    runs = results.of(task, agent)
+    names = dict.fromkeys([RETURN, *(name for run in runs for name in run.names)])
+    measures = {name: measured(runs, name) for name in names}
+    score, scaled = measures.get(results.metric(task), NOWHERE), None
     if task in results.scaled:
         ends = [results.on_scale(task, value) for value in (score.low, score.high)]
         scaled = Interval(results.on_scale(task, score.mean), min(ends), max(ends))
-    return Standing(task, agent, runs, score, scaled, measured(runs, RETURN), learning(runs))
+    return Standing(task, agent, runs, measures, score, scaled, learning(runs))
 
 
 def measured(runs: Sequence[Run], metric: str) -> Interval:

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +13,7 @@ from PIL import Image
 
 from . import report_plots as plots
 from .report_figures import Figures
-from .report_tables import UNDONE, all_metrics, over_several
+from .report_tables import BESIDE, UNDONE, all_metrics, over_several
 from .sheets import Sheet, spread
 
 FILM = (1200, 900)  # pixels at most, of a film in the page
@@ -27,10 +27,10 @@ def page(known: Figures, tables: Sequence[Sheet], title: str, summary: str) -> s
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     undone = [sheet for sheet in tables if sheet.name == UNDONE]
-    general = [sheet for sheet in tables if sheet.name not in (*known.results.tasks, UNDONE)]
+    general = [sheet for sheet in tables if sheet.name.removesuffix(BESIDE) not in (*known.results.tasks, UNDONE)]
     style, several = plots.styles(known.agents), over_several(known)
     by_name = {sheet.name: sheet for sheet in tables}
-    tasks = [part(known, by_name[task], style) for task in known.results.tasks]
+    tasks = [part(known, by_name, task, style) for task in known.results.tasks]
     ordered = [*general, *(by_name[task] for task in known.results.tasks), *undone]
     return templates.get_template("report.html").render(
         title=title,
@@ -42,6 +42,7 @@ def page(known: Figures, tables: Sequence[Sheet], title: str, summary: str) -> s
         share=share,
         style=style,
         strokes=STROKES,
+        failed=f"What leaves a plot is of an agent that failed altogether: its score is below {plots.FAILED:g}.",
         estimates=plots.estimates(several, style) if several else "",
         profiles=plots.profiles(several, style) if several else "",
         profiled=[own.agent for own in several],
@@ -49,14 +50,16 @@ def page(known: Figures, tables: Sequence[Sheet], title: str, summary: str) -> s
     )
 
 
-def part(known: Figures, sheet: Sheet, style: dict[str, plots.Style]) -> dict[str, Any]:
+def part(known: Figures, sheets: Mapping[str, Sheet], task: str, style: dict[str, plots.Style]) -> dict[str, Any]:
     """What the page says of a task."""
-    task, standings = sheet.name, known.standings[sheet.name]
+    standings = known.standings[task]
     return {
-        "sheet": sheet,
+        "sheet": sheets[task],
+        "beside": sheets.get(f"{task}{BESIDE}"),
         "everything": all_metrics(known, task),
         "agents": [own.agent for own in standings],
         "curves": plots.learning_curves(known.results, task, standings, style),
+        "along": plots.along_episodes(standings, style),
         "films": list(films(known, task)),
     }
 

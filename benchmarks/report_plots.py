@@ -13,6 +13,8 @@ from .report_figures import THRESHOLDS, Overall, Standing
 # Okabe and Ito, 2008, without black, which is not seen on a dark page; then once more in dashes
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8c6d31")
 DASHES = ("-", "--", ":")
+PANELS = 3  # beside each other
+FAILED = -2.0  # a score: as far below random as two ceilings are above it
 GREY, INK = "#999999", "#010203"  # random's; a stand-in for the page's own
 Style = tuple[str, str]  # a colour and a dash
 
@@ -33,8 +35,9 @@ def learning_curves(results: Results, task: str, standings: Sequence[Standing], 
     """
     if not any(own.curve for own in standings):
         return ""
-    figure, axis = figure_of((6.4, 3.4))
+    figure, (axis,) = figure_of((6.4, 3.4))
     for own in standings:
+        keep_in_view(axis, own)
         colour, dash = style[own.agent]
         if own.curve is None:
             axis.axhline(own.score.mean, color=colour, linestyle=dash, linewidth=1.2)
@@ -45,6 +48,39 @@ def learning_curves(results: Results, task: str, standings: Sequence[Standing], 
     axis.set(xlabel="environment steps", ylabel=results.metric(task))
     axis.xaxis.set_major_formatter(thousands())
     return svg(figure)
+
+
+def along_episodes(standings: Sequence[Standing], style: Mapping[str, Style]) -> str:
+    """A panel for every metric that was measured on the way, against how far an episode is, with 95 % bands.
+
+    "" where none was.
+    """
+    ways = [own.along() for own in standings]
+    metrics = list(dict.fromkeys(metric for way in ways for metric in way))
+    if not metrics:
+        return ""
+    rows = -(-len(metrics) // PANELS)
+    figure, axes = figure_of((9.2, 0.4 + 2.1 * rows), PANELS, rows)
+    for axis in axes[len(metrics) :]:
+        axis.set_visible(False)
+    for axis, metric in zip(axes, metrics, strict=False):
+        for own, way in zip(standings, ways, strict=True):
+            if metric in way:
+                keep_in_view(axis, own)
+                colour, dash = style[own.agent]
+                mean, low, high = np.array([(one.mean, one.low, one.high) for one in way[metric].values()]).T
+                axis.plot(list(way[metric]), mean, dash, color=colour, linewidth=1.6)
+                axis.fill_between(list(way[metric]), low, high, color=colour, alpha=0.15, linewidth=0)
+        name, unit = metric
+        axis.set(xlabel=unit)
+        axis.set_title(name, fontsize=10)
+    return svg(figure)
+
+
+def keep_in_view(axis: Any, coming: Standing) -> None:
+    """Let ``axis`` stay as it is for what has been drawn, if who is ``coming`` failed altogether."""
+    if axis.lines and coming.scaled and coming.scaled.mean < FAILED:
+        axis.set_ylim(axis.get_ylim())
 
 
 def estimates(overall: Sequence[Overall], style: Mapping[str, Style]) -> str:
@@ -66,7 +102,7 @@ def estimates(overall: Sequence[Overall], style: Mapping[str, Style]) -> str:
 
 def profiles(overall: Sequence[Overall], style: Mapping[str, Style]) -> str:
     """The share of runs that score more than a threshold, with 95 % bands."""
-    figure, axis = figure_of((6.4, 3.4))
+    figure, (axis,) = figure_of((6.4, 3.4))
     for own in overall:
         colour, dash = style[own.agent]
         band: Band = own.profile
@@ -76,12 +112,13 @@ def profiles(overall: Sequence[Overall], style: Mapping[str, Style]) -> str:
     return svg(figure)
 
 
-def figure_of(size: tuple[float, float], columns: int = 1) -> tuple[Any, Any]:
+def figure_of(size: tuple[float, float], columns: int = 1, rows: int = 1) -> tuple[Any, Any]:
+    """An empty figure and its axes ``[rows * columns]``."""
     from matplotlib.figure import Figure
 
     figure = Figure(size, layout="constrained")
-    axes = figure.subplots(1, columns)
-    for axis in np.atleast_1d(axes):
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
         axis.grid(alpha=0.25, color=GREY)
         axis.spines[["top", "right"]].set_visible(False)
         axis.spines[:].set_color(INK)

@@ -1,25 +1,22 @@
 """The tables of a report."""
 
-import re
 from collections.abc import Sequence
-from math import inf, nan
-
-import numpy as np
+from math import inf
 
 from .aggregate import ESTIMATORS
 from .report_data import RETURN, Results, Run, line_numbers
-from .report_figures import Figures, Overall, scale
+from .report_figures import MOMENT, NOWHERE, Figures, Overall, scale
+from .scores import score_of
 from .sheets import NOTHING, Cell, Sheet, column, number, spread
 
-UNDONE = "undone"
-MOMENT = re.compile(r"/[a-z]+_\d+$")  # in the name of a metric on the way
+UNDONE, BESIDE = "undone", "/beside"
 SPREAD = "\u00b1 is half the 95 % bootstrap interval"
 
 
 def sheets(known: Figures) -> list[Sheet]:
     """All tables, by the names that a README's markers may call."""
     tables = [scores(known), aggregates(known), improvements(known)]
-    tables += [of_task(known, task) for task in known.results.tasks]
+    tables += [sheet for task in known.results.tasks for sheet in (of_task(known, task), beside(known, task))]
     return [sheet for sheet in [*tables, undone(known.results)] if sheet.rows]
 
 
@@ -89,22 +86,30 @@ def of_task(known: Figures, task: str) -> Sheet:
     return Sheet(task, task, list(columns), rows, f"{scale(known.results, task)} {SPREAD} over runs and episodes.")
 
 
+def beside(known: Figures, task: str) -> Sheet:
+    """What the task's papers tabulate, beside what it is scored by."""
+    standings, score = known.standings[task], score_of(task)
+    columns = {}
+    for name in score.beside if score else ():
+        told = [own.measured(name) for own in standings]
+        if any(interval is not NOWHERE for interval in told):
+            columns[name.replace("_", " ").replace("/", ", ")] = column(told)
+    agents, runs = [Cell(own.agent) for own in standings], [runs_cell(own.runs) for own in standings]
+    rows = list(zip(agents, *columns.values(), runs, strict=True)) if columns else []
+    note = f"{SPREAD} over runs and episodes."
+    return Sheet(f"{task}{BESIDE}", f"{task}, as its papers measure", ["agent", *columns, "runs"], rows, note)
+
+
 def all_metrics(known: Figures, task: str) -> Sheet:
     """The means of everything that was measured on a task, of curves the end alone."""
     standings = known.standings[task]
-    measured = dict.fromkeys(name for own in standings for run in own.runs for name in run.metrics)
-    names = [name for name in measured if not (MOMENT.search(name) and name.partition("/")[0] in measured)]
+    measured = dict.fromkeys(name for own in standings for name in own.measures)
+    names = [name for name in measured if not (MOMENT.match(name) and name.partition("/")[0] in measured)]
     rows = []
     for own in standings:
-        means = (average(own.runs, name) for name in names)
+        means = (own.measured(name).mean for name in names)
         rows.append([Cell(own.agent), *(Cell(number(mean), mean) if mean == mean else NOTHING for mean in means)])
     return Sheet(f"{task}/all", f"All metrics of {task}", ["agent", *names], rows)
-
-
-def average(runs: Sequence[Run], metric: str) -> float:
-    """Over runs and episodes; NaN of nothing."""
-    told = np.concatenate([run.of(metric) for run in runs])
-    return float(told.mean()) if len(told) else nan
 
 
 def undone(results: Results) -> Sheet:

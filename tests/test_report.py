@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ from retouch.benchmarks.report import fill_readme, write_report
 from retouch.benchmarks.report_command import report
 from retouch.benchmarks.report_data import line_numbers, read_results
 from retouch.benchmarks.report_figures import figures, learning
+from retouch.benchmarks.report_plots import along_episodes, figure_of, keep_in_view, styles
 from retouch.benchmarks.report_tables import all_metrics, sheets
 from retouch.benchmarks.sheets import Cell, Sheet, column
 from retouch.benchmarks.statistics import Interval
@@ -191,6 +193,37 @@ def test_of_a_curve_the_overview_of_metrics_has_the_end_alone(suite):
     assert set(sheet.heads) == {"agent", "return", "psnr"} | named.keys() - {"l2/strokes_5"}
     (row,) = [row for row in sheet.rows if row[0].text == "x"]
     assert dict(zip(sheet.heads, (cell.text for cell in row), strict=True))["bri"] == "–"
+
+
+def test_what_the_papers_tabulate_stands_beside(suite):
+    assert table(suite, f"{PAINT}/beside") == {"ppo": ["20", "2"], "random": ["20", "1"], "ddpg": ["20", "2"]}
+    append(suite, json.dumps(run(PAINT, "x", metrics={"l2": 0.1}, episodes={"focus_l2": [1.0, 2.0]})) + "\n")
+    told = table(suite, f"{PAINT}/beside")
+    assert told["x"] == ["1.5 ±0.5", "–", "1"]
+    assert told["ppo"] == ["–", "20", "2"]
+
+
+def test_a_metric_on_the_way_is_known_by_its_moments(suite):
+    on_the_way = {"l2/strokes_20": 0.1, "l2/strokes_5": 0.3, "psnr/strokes_5": 1.0, "l2/kind/strokes_5": 2.0}
+    nothing = {"ssim/strokes_5": None, "ssim/strokes_20": None}
+    append(suite, json.dumps(run(PAINT, "x", metrics={"l2": 0.1} | on_the_way | nothing)) + "\n")
+    known = figures(read_results(suite))
+    ((metric, moments),) = known.standing(PAINT, "x").along().items()
+    assert metric == ("l2", "strokes") and [(at, own.mean) for at, own in moments.items()] == [(5, 0.3), (20, 0.1)]
+    assert known.standing(PAINT, "ppo").along() == {}
+    assert along_episodes(known.standings[EDIT], styles(known.agents)) == ""
+    drawn = along_episodes(known.standings[PAINT], styles(known.agents))
+    assert ">l2<" in drawn and ">strokes<" in drawn and "psnr" not in drawn
+
+
+def test_who_failed_altogether_does_not_squeeze_the_rest(suite):
+    known = figures(read_results(suite))
+    (axis,) = figure_of((4, 3))[1]
+    for mean, agent in ((0.1, "ppo"), (0.2, "random"), (9.0, "ddpg")):
+        failed = replace(known.standing(PAINT, agent), scaled=Interval(1 - 5 * mean, 0, 0))
+        keep_in_view(axis, failed)
+        axis.plot([0, 1], [0, mean])
+    assert axis.get_ylim()[1] < 0.3
 
 
 def test_a_column_has_one_precision():
