@@ -21,7 +21,7 @@ def report(
 
     Prints the tables, and writes report.html (one page, nothing beside it), report.md and report.csv into DIR. A file
     given by `--readme` gets its tables where it has `<!-- results:NAME -->` and `<!-- /results -->`; NAME is scores,
-    aggregate, improvement, undone, or a task's id.
+    aggregate, improvement, undone, a task's id, or that with /beside for what its papers measure.
 
         retouch report runs/quick
 
