@@ -11,7 +11,7 @@ from .tiles import COLUMNS, ROWS, Composite, Touched, composited, cut, pieces, t
 BATCH = {"cpu": 8000}  # tiles evaluated at once: enough to share among threads, few enough for the cache
 LARGE_BATCH = 65536  # the same on an accelerator
 UNROLLED = 16  # strokes on a canvas that are composited in one compiled loop
-STROKES = 4096  # strokes looked at in one go: bounds the memory that finding their tiles takes
+STROKES = 1024  # strokes looked at in one go: bounds the memory that finding their tiles takes
 
 
 class AnalyticRenderer(Renderer):
@@ -46,22 +46,20 @@ class AnalyticRenderer(Renderer):
         strokes = strokes.transpose(0, 1)  # all first strokes, then all second ones, ...
         shape, colour = strokes.split([self.num_params, 3], 2)
         touched, alpha = self._alpha(shape.flatten(0, 1))
-        at = self._at(touched)
-        below = at % (lanes * (self.size // ROWS) * (self.size // COLUMNS))  # of the canvases' tiles
+        at, tiles = self._at(touched), lanes * (self.size // ROWS) * (self.size // COLUMNS)
         if mask is not None:
-            alpha = alpha * cut(mask, pieces(below, mask.shape))[:, 0]
+            alpha = alpha * cut(mask, pieces(at % tiles, mask.shape))[:, 0]
         learning = any(part.requires_grad for part in (canvas, alpha, colour))
-        if self.fused and rounds <= UNROLLED and not learning:
+        if self.fused and rounds <= UNROLLED and len(at) and not learning:
             return self._in_one_loop(canvas, alpha, colour, at)
         sizes = torch.bincount(touched.stroke // lanes, minlength=rounds).tolist()
-        return Composite.apply(canvas, alpha, colour.flatten(0, 1)[touched.stroke], below, sizes)
+        return Composite.apply(canvas, alpha, colour.flatten(0, 1)[touched.stroke], at % tiles, sizes)
 
     def _in_one_loop(self, canvas: Tensor, alpha: Tensor, colour: Tensor, at: Tensor) -> Tensor:
         """What `Composite` makes of `colour` `[K, B, 3]` and of tiles `alpha`, which are `at` of `[K, B]` images."""
         down, across = self.size // ROWS, self.size // COLUMNS
-        number = at.new_zeros(colour[..., 0].numel() * down * across)  # 0: a blank tile, put before those of alpha
-        number[at] = torch.arange(1, len(at) + 1, device=at.device)
-        alpha = torch.cat([alpha.new_zeros(1, ROWS, COLUMNS), alpha])
+        number = at.new_full((colour[..., 0].numel() * down * across,), -1)
+        number[at] = torch.arange(len(at), device=at.device)
         tiles = canvas.reshape(len(canvas), -1, down, ROWS, across, COLUMNS)
         tiles = compiled(composited)(tiles, alpha, colour, number.view(*colour.shape[:2], down, across))
         return tiles.view(canvas.shape)

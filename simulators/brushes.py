@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, relu
 
 EDGE = 0.5  # half the width, in pixels, of the anti-aliased rim
 OUTLINE = 0.25  # what OpenCV adds around a filled polygon, in pixels
@@ -129,14 +129,15 @@ class Curve:
         h, slope, bend = _quartic(geometry, row, column)
         spacing = LAST_T / (len(self.TIMES) - 1)
         for _ in range(2):
-            step = slope(nearest) / bend(nearest).clamp_min_(1e-2)
-            nearest = (nearest - step.clamp_(-spacing, spacing)).clamp_(0, LAST_T)
+            step = slope(nearest) / _at_least(1e-2, bend(nearest))
+            nearest = _within(0, LAST_T, nearest - _within(-spacing, spacing, step))
         start = torch.maximum(nearest, covered)
         value, rise = h(start), slope(start)
-        root = (rise * rise).addcmul_(value, bend(start), value=-2).clamp_min_(TINY).sqrt_().add_(rise).clamp_min_(TINY)
-        last = (value.div_(root).mul_(-2).clamp_(0, spacing)).add_(start).clamp_max_(LAST_T)
-        step = h(last) / slope(last).clamp_min_(FLAT)
-        return nearest, torch.maximum(last - step, start).clamp_max_(LAST_T)
+        root = _at_least(TINY, (rise * rise).addcmul_(value, bend(start), value=-2)).sqrt_().add_(rise)
+        last = _within(0, spacing, value.div_(_at_least(TINY, root)).mul_(-2)).add_(start)
+        last = _at_most(LAST_T, last)
+        step = h(last) / _at_least(FLAT, slope(last))
+        return nearest, _at_most(LAST_T, torch.maximum(last - step, start))
 
     def _sample(self, geometry: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         """Of the discs at `TIMES`, t of the nearest and of the last to cover the pixel (or 0)."""
@@ -184,6 +185,24 @@ def _later(t: float, value: Tensor, earlier: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         return torch.where(value < 0, t, earlier)
     return torch.maximum(earlier, value.lt_(0).mul_(t))  # in eager mode torch.where takes ten times as long
+
+
+# Compiled, a minimum, a maximum or a clamp looks out for NaN, which takes longer than all the rest; relu does not.
+
+
+def _at_least(low: float, value: Tensor) -> Tensor:
+    """`value`, which may be overwritten, or `low` where that is greater."""
+    return low + relu(value - low) if torch.compiler.is_compiling() else value.clamp_min_(low)
+
+
+def _at_most(high: float, value: Tensor) -> Tensor:
+    """`value`, which may be overwritten, or `high` where that is less."""
+    return high - relu(high - value) if torch.compiler.is_compiling() else value.clamp_max_(high)
+
+
+def _within(low: float, high: float, value: Tensor) -> Tensor:
+    """`value`, which may be overwritten, or the nearest number from `low` to `high`."""
+    return _at_most(high, _at_least(low, value)) if torch.compiler.is_compiling() else value.clamp_(low, high)
 
 
 def _square(x: Tensor, y: Tensor) -> Tensor:

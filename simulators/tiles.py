@@ -25,9 +25,7 @@ def touched_tiles(boxes: Boxes, size: int) -> Touched:
     rows = _gaps(boxes.top, boxes.bottom, size, ROWS)
     columns = _gaps(boxes.left, boxes.right, size, COLUMNS)
     columns -= (boxes.radius + EDGE).square()
-    excess = rows[:, None, 0] + columns[None, :, 0]
-    for piece in range(1, boxes.radius.shape[0]):
-        excess = torch.minimum(excess, rows[:, None, piece] + columns[None, :, piece])
+    excess = (rows[:, None] + columns).amin(2)
     return Touched(*(excess <= 0).permute(2, 0, 1).nonzero(as_tuple=True))
 
 
@@ -100,11 +98,13 @@ def composited(tiles: Tensor, alpha: Tensor, colour: Tensor, tile: Tensor) -> Te
     """K strokes laid over each of B canvases, pixel by pixel: for torch.compile, which does it in one loop.
 
     Canvases are `[B, 3, H / ROWS, ROWS, W / COLUMNS, COLUMNS]`. Stroke k of canvas b has `colour` `[K, B, 3]` and,
-    where `tile` `[K, B, H / ROWS, W / COLUMNS]` is m, the opacity `alpha[m]`, of `[M, ROWS, COLUMNS]`.
+    where `tile` `[K, B, H / ROWS, W / COLUMNS]` is m, the opacity `alpha[m]`, of `[M, ROWS, COLUMNS]`; none where it
+    is -1.
     """
     alpha = alpha.view(-1, COLUMNS)
     row = torch.arange(ROWS, device=tile.device)[:, None]
     for c, m in zip(colour, tile, strict=True):
-        over = embedding(m[:, :, None] * ROWS + row, alpha)  # [B, H / ROWS, ROWS, W / COLUMNS, COLUMNS]
+        over = embedding(m.clamp_min(0)[:, :, None] * ROWS + row, alpha)  # [B, H / ROWS, ROWS, W / COLUMNS, COLUMNS]
+        over = over * (m >= 0)[:, :, None, :, None]
         tiles = tiles + over[:, None] * (c[:, :, None, None, None, None] - tiles)
     return tiles

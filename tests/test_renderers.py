@@ -247,14 +247,28 @@ def test_missing_weights_name_the_file_and_the_way_out(tmp_path) -> None:  # typ
         load_neural(128, tmp_path / "renderer.safetensors")
 
 
-@pytest.mark.parametrize("strokes", [1, 4, analytic.UNROLLED + 1])
-def test_traced_for_the_compiler_it_paints_the_same_to_rounding(monkeypatch, strokes):
+@pytest.fixture
+def traced(monkeypatch):
+    """torch.compile traces, and compiles nothing."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     backends.compiled.cache_clear()
+    yield
+    backends.compiled.cache_clear()
+
+
+@pytest.mark.parametrize("strokes", [1, 4, analytic.UNROLLED + 1])
+@pytest.mark.usefixtures("traced")
+def test_traced_for_the_compiler_it_paints_the_same_to_rounding(strokes):
     canvas, strokes, mask = random_scene(strokes=strokes)
     plain, fused = (make_renderer("analytic", 32, compile=compile) for compile in (False, True))
     torch.testing.assert_close(fused.paint(canvas, strokes, mask), plain.paint(canvas, strokes, mask))
-    backends.compiled.cache_clear()
+
+
+@pytest.mark.usefixtures("traced")
+def test_traced_for_the_compiler_strokes_beyond_the_canvas_leave_it():
+    canvas = torch.rand(2, 3, 32, 32)
+    painted = make_renderer("analytic", 32, compile=True).paint(canvas, torch.full((2, 3, 13), 9.0))
+    assert torch.equal(painted, canvas)
 
 
 @pytest.mark.slow
