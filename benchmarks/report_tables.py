@@ -1,5 +1,6 @@
 """The tables of a report."""
 
+import re
 from collections.abc import Sequence
 from math import inf
 
@@ -93,11 +94,11 @@ def beside(known: Figures, task: str) -> Sheet:
     for name in score.beside if score else ():
         told = [own.measured(name) for own in standings]
         if any(interval is not NOWHERE for interval in told):
-            columns[name.replace("_", " ").replace("/", ", ")] = column(told)
-    agents, runs = [Cell(own.agent) for own in standings], [runs_cell(own.runs) for own in standings]
-    rows = list(zip(agents, *columns.values(), runs, strict=True)) if columns else []
+            columns[re.sub("[_/]", " ", name)] = column(told)
+    agents = [Cell(own.agent, lines=line_numbers(own.runs)) for own in standings]
+    rows = list(zip(agents, *columns.values(), strict=True)) if columns else []
     note = f"{SPREAD} over runs and episodes."
-    return Sheet(f"{task}{BESIDE}", f"{task}, as its papers measure", ["agent", *columns, "runs"], rows, note)
+    return Sheet(f"{task}{BESIDE}", f"{task}, as its papers measure", ["agent", *columns], rows, note)
 
 
 def all_metrics(known: Figures, task: str) -> Sheet:

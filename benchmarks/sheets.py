@@ -42,7 +42,7 @@ class Sheet:
             caption=self.note or None, caption_justify="left",
         )  # fmt: skip
         for place, head in enumerate(self.heads):
-            out.add_column(head, justify=self.side(place), overflow="fold")
+            out.add_column(head, justify=self.side(place), overflow="fold", no_wrap=not place)
         for row in self.rows:
             out.add_row(*(cell.text for cell in row))
         return out
