@@ -11,7 +11,7 @@ from .tiles import COLUMNS, ROWS, Composite, Touched, composited, cut, pieces, t
 BATCH = {"cpu": 8000}  # tiles evaluated at once: enough to share among threads, few enough for the cache
 LARGE_BATCH = 65536  # the same on an accelerator
 UNROLLED = 16  # strokes on a canvas that are composited in one compiled loop
-STROKES = 1024  # strokes looked at in one go: bounds the memory that finding their tiles takes
+STROKES = 4096  # strokes looked at in one go: bounds the memory that finding their tiles takes
 
 
 class AnalyticRenderer(Renderer):

@@ -9,6 +9,7 @@ from torch.nn.functional import embedding
 
 from .brushes import EDGE, Boxes
 
+TESTS = 2**22  # of a tile for a piece of a stroke, made at once: bounds the memory that they take
 ROWS, COLUMNS = 4, 16  # pixels of a tile; its rows are as long as a CPU's longest vectors
 
 
@@ -25,8 +26,10 @@ def touched_tiles(boxes: Boxes, size: int) -> Touched:
     rows = _gaps(boxes.top, boxes.bottom, size, ROWS)
     columns = _gaps(boxes.left, boxes.right, size, COLUMNS)
     columns -= (boxes.radius + EDGE).square()
-    excess = (rows[:, None] + columns).amin(2)
-    return Touched(*(excess <= 0).permute(2, 0, 1).nonzero(as_tuple=True))
+    strokes = max(1, TESTS // (len(rows) * columns[:, :, :1].numel()))
+    parts = zip(rows.split(strokes, 2), columns.split(strokes, 2), strict=True)
+    near = torch.cat([(down[:, None] + across).amin(2) <= 0 for down, across in parts], 2)
+    return Touched(*near.permute(2, 0, 1).nonzero(as_tuple=True))
 
 
 def _gaps(low: Tensor, high: Tensor, size: int, length: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from retouch import backends
 from retouch.benchmarks import make_renderer as maker
-from retouch.simulators import analytic
+from retouch.simulators import analytic, tiles
 from retouch.simulators.neural_renderer import WEIGHTS, PublishedRenderer, load_neural
 from retouch.simulators.raster import reference_alpha
 from retouch.simulators.renderers import Renderer, make_renderer
@@ -144,6 +144,7 @@ def test_painting_depends_neither_on_the_batch_nor_on_gradients_nor_on_chunks(mo
     assert torch.equal(together, renderer.paint(canvas, strokes.clone().requires_grad_(), mask))
     alpha = renderer(strokes[0, :, :10])
     monkeypatch.setattr(analytic, "STROKES", 2)
+    monkeypatch.setattr(tiles, "TESTS", 1)
     monkeypatch.setitem(analytic.BATCH, "cpu", 7)
     assert torch.equal(together, renderer.paint(canvas, strokes, mask))
     assert torch.equal(alpha, renderer(strokes[0, :, :10]))
