@@ -26,7 +26,7 @@ def touched_tiles(boxes: Boxes, size: int) -> Touched:
     rows = _gaps(boxes.top, boxes.bottom, size, ROWS)
     columns = _gaps(boxes.left, boxes.right, size, COLUMNS)
     columns -= (boxes.radius + EDGE).square()
-    strokes = max(1, TESTS // (len(rows) * columns[:, :, :1].numel()))
+    strokes = max(1, TESTS // (len(rows) * len(columns) * len(boxes.radius)))
     parts = zip(rows.split(strokes, 2), columns.split(strokes, 2), strict=True)
     near = torch.cat([(down[:, None] + across).amin(2) <= 0 for down, across in parts], 2)
     return Touched(*near.permute(2, 0, 1).nonzero(as_tuple=True))
